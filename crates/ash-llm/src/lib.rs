@@ -1,0 +1,19 @@
+//! How does Ash talk to a language model?
+//!
+//! An [`LlmProvider`] turns a [`Request`] into a stream of [`LlmEvent`]s that ends with exactly one
+//! terminal item: [`LlmEvent::Done`] or an [`LlmError`]. The providers are `anthropic`, `openai` (and
+//! whatever speaks their protocols) and `offline`, which needs no network and no key. A [`Registry`]
+//! finds a model by its `PROVIDER/MODEL` name; [`Retrying`] and [`Fallback`] wrap any provider.
+
+mod error;
+mod message;
+mod provider;
+mod usage;
+
+pub use error::{ErrorKind, LlmError};
+pub use message::{Content, Message, ResultContent, Role, ToolCall, ToolResult};
+pub use provider::{
+    Completion, EmbeddingProvider, LlmEvent, LlmProvider, LlmStream, Model, Request, StopReason,
+    Thinking, ToolSpec, collect,
+};
+pub use usage::Usage;
