@@ -18,6 +18,8 @@ pub struct LlmError {
     pub retry_after: Option<Duration>,
     /// The provider's name for the request, for its support.
     pub request_id: Option<String>,
+    /// What the provider says about trying again, where it says so; overrules the kind.
+    pub retryable: Option<bool>,
 }
 
 /// What went wrong, by what a caller does about it.
@@ -63,11 +65,15 @@ impl LlmError {
             message: message.into(),
             retry_after: None,
             request_id: None,
+            retryable: None,
         }
     }
 
     /// Tells whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
+        if let Some(retryable) = self.retryable {
+            return retryable;
+        }
         match self.kind {
             ErrorKind::RateLimited
             | ErrorKind::Overloaded

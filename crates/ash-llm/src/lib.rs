@@ -6,11 +6,15 @@
 //! finds a model by its `PROVIDER/MODEL` name; [`Retrying`] and [`Fallback`] wrap any provider.
 
 mod error;
+#[expect(dead_code, reason = "the providers are its users")]
+mod http;
 mod message;
 mod provider;
+mod sse;
 mod usage;
 
 pub use error::{ErrorKind, LlmError};
+pub use http::Timeouts;
 pub use message::{Content, Message, ResultContent, Role, ToolCall, ToolResult};
 pub use provider::{
     Completion, EmbeddingProvider, LlmEvent, LlmProvider, LlmStream, Model, Request, StopReason,
