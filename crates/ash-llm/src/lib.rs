@@ -9,6 +9,7 @@ mod error;
 #[expect(dead_code, reason = "the providers are its users")]
 mod http;
 mod message;
+mod offline;
 mod provider;
 mod sse;
 mod usage;
@@ -16,6 +17,7 @@ mod usage;
 pub use error::{ErrorKind, LlmError};
 pub use http::Timeouts;
 pub use message::{Content, Message, ResultContent, Role, ToolCall, ToolResult};
+pub use offline::{Offline, OfflineTool};
 pub use provider::{
     Completion, EmbeddingProvider, LlmEvent, LlmProvider, LlmStream, Model, Request, StopReason,
     Thinking, ToolSpec, collect,
