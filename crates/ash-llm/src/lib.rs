@@ -10,7 +10,9 @@ mod error;
 mod http;
 mod message;
 mod offline;
+mod prices;
 mod provider;
+mod settings;
 mod sse;
 mod usage;
 
@@ -18,8 +20,10 @@ pub use error::{ErrorKind, LlmError};
 pub use http::Timeouts;
 pub use message::{Content, Message, ResultContent, Role, ToolCall, ToolResult};
 pub use offline::{Offline, OfflineTool};
+pub use prices::{Cost, PRICES_AS_OF, cost};
 pub use provider::{
     Completion, EmbeddingProvider, LlmEvent, LlmProvider, LlmStream, Model, Request, StopReason,
     Thinking, ToolSpec, collect,
 };
+pub use settings::{Api, Auth, ModelSettings, ProviderKind, ProviderSettings};
 pub use usage::Usage;
