@@ -1,0 +1,192 @@
+//! One thread writes, two read; the rest of the program waits for them without blocking.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::connection::{Access, connect};
+use crate::MemoryError;
+
+/// How many jobs may wait for a thread; whoever brings one more waits until there is room.
+const QUEUE: usize = 256;
+const READERS: usize = 2;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Whether other processes must look again after a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Something that may be cached has changed.
+    Change,
+    /// Only leases and the like have changed.
+    #[expect(dead_code, reason = "leases come next")]
+    Quiet,
+}
+
+/// The threads that own the connections. They end when it is dropped, after what they were given.
+pub(crate) struct Engine {
+    writer: Queue,
+    // None for a database in memory, which has a single connection.
+    readers: Option<Readers>,
+}
+
+struct Queue {
+    jobs: Option<mpsc::Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Readers {
+    path: PathBuf,
+    queue: OnceLock<Queue>,
+}
+
+impl Engine {
+    /// Hands a connection to a thread of its own. `path` is where readers find the file.
+    pub(crate) fn start(writer: Connection, path: Option<PathBuf>) -> Self {
+        let (jobs, mut waiting) = mpsc::channel::<Job>(QUEUE);
+        let mut connection = writer;
+        let thread = spawn("ash-memory-writer", move || {
+            while let Some(job) = waiting.blocking_recv() {
+                run(job, &mut connection);
+            }
+        });
+        Self {
+            writer: Queue {
+                jobs: Some(jobs),
+                threads: vec![thread],
+            },
+            readers: path.map(|path| Readers {
+                path,
+                queue: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Runs `work` in one transaction. It is on the disk when this returns. Dropping the future drops
+    /// the result, not the work.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        effect: Effect,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        self.writer
+            .ask(move |connection| in_transaction(connection, effect, work))
+            .await
+    }
+
+    /// Runs `work` on a connection that cannot write.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        let queue = match &self.readers {
+            None => &self.writer,
+            Some(readers) => readers.queue.get_or_init(|| readers.start()),
+        };
+        queue.ask(move |connection| work(connection)).await
+    }
+}
+
+impl Readers {
+    // The threads share one queue: whoever is free takes the next job. A connection is opened with the
+    // first job, so that a program that reads once opens one.
+    fn start(&self) -> Queue {
+        let (jobs, waiting) = mpsc::channel::<Job>(QUEUE);
+        let waiting = Arc::new(Mutex::new(waiting));
+        let threads = (0..READERS)
+            .map(|_| {
+                let waiting = Arc::clone(&waiting);
+                let path = self.path.clone();
+                spawn("ash-memory-reader", move || read_jobs(&waiting, &path))
+            })
+            .collect();
+        Queue {
+            jobs: Some(jobs),
+            threads,
+        }
+    }
+}
+
+fn read_jobs(waiting: &Mutex<mpsc::Receiver<Job>>, path: &std::path::Path) {
+    let mut connection = None;
+    loop {
+        let job = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
+        let Some(job) = job else { return };
+        if connection.is_none() {
+            match connect(path, Access::Read) {
+                Ok(opened) => connection = Some(opened),
+                // The caller sees its answer dropped; the next job tries again.
+                Err(error) => tracing::warn!(%error, "no connection to read with"),
+            }
+        }
+        if let Some(connection) = &mut connection {
+            run(job, connection);
+        }
+    }
+}
+
+impl Queue {
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // Nobody may be waiting any more, which is theirs to decide.
+            let _ = reply.send(work(connection));
+        });
+        let jobs = self.jobs.as_ref().ok_or(MemoryError::Closed)?;
+        jobs.send(job).await.map_err(|_| MemoryError::Closed)?;
+        answer.await.map_err(|_| MemoryError::Closed)?
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // The last handle may be dropped by a job; a thread cannot wait for itself.
+            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the database ended in a panic");
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .expect("the system has room for a thread")
+}
+
+// A job that panics must not take the connection with it: its transaction is rolled back while the
+// stack unwinds, and whoever waits for it sees its answer dropped.
+fn run(job: Job, connection: &mut Connection) {
+    if catch_unwind(AssertUnwindSafe(|| job(connection))).is_err() {
+        tracing::error!("a job of the database ended in a panic");
+    }
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    effect: Effect,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, MemoryError>,
+) -> Result<T, MemoryError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    if effect == Effect::Change {
+        transaction
+            .prepare_cached("UPDATE change_counter SET value = value + 1 WHERE id = 1")?
+            .execute([])?;
+    }
+    transaction.commit()?;
+    Ok(value)
+}

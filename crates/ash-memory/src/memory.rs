@@ -1,0 +1,139 @@
+//! Opening the database.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction};
+
+use crate::engine::{
+    Access, Effect, Engine, Presence, apply_pending, check_known, connect, connect_in_memory,
+    create_private_file, known_version, schema_version,
+};
+use crate::{Clock, MemoryError};
+
+/// All that Ash keeps. Clones share one database.
+#[derive(Clone)]
+pub struct Memory {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // First, so that all is written before others are told that this one has left.
+    engine: Engine,
+    clock: Clock,
+    #[expect(dead_code, reason = "held for its locks")]
+    presence: Option<Presence>,
+}
+
+/// How a database is opened.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Where the copy made before a migration goes; `backups` beside the database if not set.
+    pub backups: Option<PathBuf>,
+}
+
+impl Memory {
+    /// Opens a database, and makes or migrates it if need be.
+    ///
+    /// This blocks for a few milliseconds, longer where a migration copies the database first.
+    pub fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, MemoryError> {
+        let path = path.as_ref();
+        create_private_file(path)?;
+        // Locks stand beside the file itself, whichever link it was reached by.
+        let path = fs::canonicalize(path).map_err(|error| MemoryError::io(path, error))?;
+        let (connection, presence) =
+            open_current(&path, &options).map_err(|error| error.of_file(&path))?;
+        Ok(Self::start(
+            connection,
+            options.clock,
+            Some((path, presence)),
+        ))
+    }
+
+    /// Makes a database that is gone with its last clone.
+    pub fn open_in_memory(options: OpenOptions) -> Result<Self, MemoryError> {
+        let mut connection = connect_in_memory()?;
+        apply_pending(&mut connection)?;
+        Ok(Self::start(connection, options.clock, None))
+    }
+
+    fn start(connection: Connection, clock: Clock, file: Option<(PathBuf, Presence)>) -> Self {
+        let (path, presence) = file.unzip();
+        Self {
+            inner: Arc::new(Inner {
+                engine: Engine::start(connection, path),
+                clock,
+                presence,
+            }),
+        }
+    }
+
+    /// Returns a number that grows with every write of any process: what was read before may be old.
+    pub async fn changes(&self) -> Result<u64, MemoryError> {
+        self.read(|connection| {
+            let value = connection
+                .prepare_cached("SELECT value FROM change_counter WHERE id = 1")?
+                .query_row([], |row| row.get(0))?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Runs `work` in one transaction, with the time of its start.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        let clock = self.inner.clock.clone();
+        self.inner
+            .engine
+            .write(Effect::Change, move |transaction| {
+                work(transaction, clock.now())
+            })
+            .await
+    }
+
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        self.inner.engine.read(work).await
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+// A database that is behind is migrated alone, and then opened anew: between being alone and being with
+// others somebody else may have replaced it.
+fn open_current(path: &Path, options: &OpenOptions) -> Result<(Connection, Presence), MemoryError> {
+    loop {
+        let presence = Presence::shared(path)?;
+        let connection = connect(path, Access::Write)?;
+        let version = schema_version(&connection)?;
+        check_known(version)?;
+        if version == known_version() {
+            return Ok((connection, presence));
+        }
+        drop(connection);
+        drop(presence);
+        migrate_alone(path, options)?;
+    }
+}
+
+fn migrate_alone(path: &Path, _options: &OpenOptions) -> Result<(), MemoryError> {
+    let _alone = Presence::exclusive(path)?;
+    let mut connection = connect(path, Access::Write)?;
+    // Another process may have been quicker.
+    if schema_version(&connection)? < known_version() {
+        apply_pending(&mut connection)?;
+    }
+    Ok(())
+}

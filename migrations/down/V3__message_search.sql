@@ -1,0 +1,2 @@
+DROP TRIGGER messages_fts_delete;
+DROP TABLE messages_fts;
