@@ -19,9 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::answer::Accumulator;
 use self::patience::Patience;
-pub(crate) use self::refusal::ErrorParser;
-#[expect(unused_imports, reason = "the providers are their users")]
-pub(crate) use self::refusal::{kind_of_status, one_line};
+pub(crate) use self::refusal::{ErrorParser, kind_of_status, one_line};
 use crate::{ErrorKind, LlmError, LlmStream};
 
 /// A refusal is an explanation for people; more than this is not one.
@@ -219,6 +217,7 @@ pub(crate) async fn open_stream(
 }
 
 /// Sends a request and returns its whole answer.
+#[cfg_attr(not(test), expect(dead_code, reason = "embeddings are its user"))]
 pub(crate) async fn post_json(
     endpoint: &Endpoint,
     path: &str,

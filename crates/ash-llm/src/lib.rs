@@ -5,8 +5,8 @@
 //! whatever speaks their protocols) and `offline`, which needs no network and no key. A [`Registry`]
 //! finds a model by its `PROVIDER/MODEL` name; [`Retrying`] and [`Fallback`] wrap any provider.
 
+mod anthropic;
 mod error;
-#[expect(dead_code, reason = "the providers are its users")]
 mod http;
 mod message;
 mod offline;
@@ -16,6 +16,7 @@ mod settings;
 mod sse;
 mod usage;
 
+pub use anthropic::{Anthropic, AnthropicAuth, AnthropicSettings};
 pub use error::{ErrorKind, LlmError};
 pub use http::Timeouts;
 pub use message::{Content, Message, ResultContent, Role, ToolCall, ToolResult};
