@@ -28,7 +28,7 @@ CREATE TABLE messages (
     seq         INTEGER NOT NULL UNIQUE
 ) STRICT;
 
-CREATE INDEX messages_by_session ON messages (session_id, created_at);
+CREATE INDEX messages_by_session ON messages (session_id, created_at, id);
 
 -- `success`, `output`, `duration_ms` and `finished_at` are filled when the tool ends. A row without
 -- them is a tool that started and whose outcome is unknown.
@@ -47,7 +47,7 @@ CREATE TABLE tool_executions (
     CHECK ((success IS NULL) = (finished_at IS NULL))
 ) STRICT;
 
-CREATE INDEX tool_executions_by_session ON tool_executions (session_id, created_at);
+CREATE INDEX tool_executions_by_session ON tool_executions (session_id, created_at, id);
 CREATE INDEX tool_executions_by_turn ON tool_executions (turn_id) WHERE turn_id IS NOT NULL;
 
 -- Accounts at a provider; `user_id` is `provider:id`.

@@ -43,8 +43,10 @@ pub use clock::Clock;
 pub use error::MemoryError;
 pub use ids::{ApprovalId, InboxId, MessageId, OutboxId, SessionId, ToolExecutionId, TurnId};
 pub use memory::{Memory, OpenOptions};
+pub use search::{MessageHit, MessageQuery, Viewer};
 pub use store::{
-    Accepted, ChatKind, InboxItem, InboxState, NewMessage, NewOutbox, NewSession, OutboxItem,
-    OutboxState, Record, Role, Session, SessionSummary, StoredMessage, TokenUsage, ToolExecution,
-    ToolOutcome,
+    Accepted, Answer, Approval, ChatKind, InboxItem, InboxState, Lease, NewApproval, NewMessage,
+    NewOutbox, NewProfile, NewSession, OutboxItem, OutboxState, Profile, Record, Role, Session,
+    SessionSummary, StoredMessage, TokenUsage, ToolExecution, ToolOutcome, UsageBy, UsageQuery,
+    UsageTotal,
 };

@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction};
 
 use crate::engine::{
-    Access, Effect, Engine, Presence, apply_pending, check_known, connect, connect_in_memory,
-    create_private_file, known_version, schema_version,
+    Access, Background, Effect, Engine, Presence, apply_pending, check_known, connect,
+    connect_in_memory, create_private_file, known_version, schema_version,
 };
+use crate::store::{Heartbeat, instance};
 use crate::{Clock, MemoryError};
 
 /// All that Ash keeps. Clones share one database.
@@ -23,7 +24,7 @@ struct Inner {
     // First, so that all is written before others are told that this one has left.
     engine: Engine,
     clock: Clock,
-    #[expect(dead_code, reason = "held for its locks")]
+    heartbeat: OnceLock<Heartbeat>,
     presence: Option<Presence>,
 }
 
@@ -67,6 +68,7 @@ impl Memory {
             inner: Arc::new(Inner {
                 engine: Engine::start(connection, path),
                 clock,
+                heartbeat: OnceLock::new(),
                 presence,
             }),
         }
@@ -95,6 +97,38 @@ impl Memory {
                 work(transaction, clock.now())
             })
             .await
+    }
+
+    /// Runs `work` in one transaction that changes nothing that anyone caches.
+    pub(crate) async fn write_quietly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        let clock = self.inner.clock.clone();
+        self.inner
+            .engine
+            .write(Effect::Quiet, move |transaction| {
+                work(transaction, clock.now())
+            })
+            .await
+    }
+
+    /// Returns a way to write without waiting.
+    pub(crate) fn background(&self) -> Background {
+        self.inner.engine.background()
+    }
+
+    /// Returns how others see this instance; nobody sees a database in memory.
+    pub(crate) fn presence(&self) -> Option<&Presence> {
+        self.inner.presence.as_ref()
+    }
+
+    /// Renews leases from now on.
+    pub(crate) fn keep_heartbeat(&self) {
+        self.inner.heartbeat.get_or_init(|| {
+            let (clock, instance) = (self.inner.clock.clone(), instance(self.presence()));
+            Heartbeat::start(self.background(), clock, instance)
+        });
     }
 
     pub(crate) async fn read<T: Send + 'static>(

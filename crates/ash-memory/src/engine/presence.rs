@@ -69,13 +69,11 @@ impl Presence {
     }
 
     /// Returns the name of this instance.
-    #[expect(dead_code, reason = "leases come next")]
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// Tells whether another instance still runs.
-    #[expect(dead_code, reason = "leases come next")]
     pub(crate) fn is_alive(&self, id: &str) -> bool {
         id == self.id || is_locked(&instances(&self.database).join(format!("{id}.lock")))
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Access, connect};
@@ -23,7 +24,6 @@ pub(crate) enum Effect {
     /// Something that may be cached has changed.
     Change,
     /// Only leases and the like have changed.
-    #[expect(dead_code, reason = "leases come next")]
     Quiet,
 }
 
@@ -78,6 +78,12 @@ impl Engine {
             .await
     }
 
+    /// Returns a way to write without waiting.
+    pub(crate) fn background(&self) -> Background {
+        let jobs = self.writer.jobs.as_ref();
+        Background(jobs.expect("open until it is dropped").downgrade())
+    }
+
     /// Runs `work` on a connection that cannot write.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -88,6 +94,32 @@ impl Engine {
             Some(readers) => readers.queue.get_or_init(|| readers.start()),
         };
         queue.ask(move |connection| work(connection)).await
+    }
+}
+
+/// Gives work to the writer without waiting, and without keeping it from ending.
+#[derive(Clone)]
+pub(crate) struct Background(mpsc::WeakSender<Job>);
+
+impl Background {
+    /// Runs `work` in one transaction, some time before the writer ends.
+    pub(crate) fn run(
+        &self,
+        effect: Effect,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(), MemoryError> + Send + 'static,
+    ) {
+        let Some(jobs) = self.0.upgrade() else { return };
+        let job: Job = Box::new(move |connection| {
+            if let Err(error) = in_transaction(connection, effect, work) {
+                tracing::warn!(%error, "something in the background was not kept");
+            }
+        });
+        if let Err(TrySendError::Full(job)) = jobs.try_send(job) {
+            // Whoever drops a lease cannot wait; a thread can.
+            spawn("ash-memory-late", move || {
+                let _ = jobs.blocking_send(job);
+            });
+        }
     }
 }
 

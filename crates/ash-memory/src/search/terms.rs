@@ -14,14 +14,16 @@ pub(crate) enum Term {
     Word(String),
     /// Two letters of a script without spaces.
     Pair(String),
-    /// A letter of such a script that stands alone, or ends a run of them.
-    Single(String),
+    /// A letter of such a script that stands alone.
+    Alone(String),
+    /// The last letter of a run of them, which begins no pair.
+    Last(String),
 }
 
 impl Term {
     pub(crate) fn text(&self) -> &str {
         match self {
-            Self::Word(text) | Self::Pair(text) | Self::Single(text) => text,
+            Self::Word(text) | Self::Pair(text) | Self::Alone(text) | Self::Last(text) => text,
         }
     }
 }
@@ -94,11 +96,14 @@ impl Cutter {
         for pair in self.run.windows(2) {
             self.terms.push(Term::Pair(pair.concat()));
         }
-        // A question of one letter looks for terms that begin with it, and the last letter of a run
-        // begins no pair.
-        if let Some(last) = self.run.pop() {
-            self.terms.push(Term::Single(last));
-        }
+        let alone = self.run.len() == 1;
+        self.terms.extend(self.run.pop().map(|letter| {
+            if alone {
+                Term::Alone(letter)
+            } else {
+                Term::Last(letter)
+            }
+        }));
         self.run.clear();
     }
 }
@@ -165,7 +170,8 @@ fn is_dense(letter: char) -> bool {
         | '\u{20000}'..='\u{3ffff}')
 }
 
-/// Lower case, and the wide letters of East Asian keyboards as plain ones.
+/// Lower case, the wide letters of East Asian keyboards as plain ones, and one letter for those that
+/// people write for each other. SQLite folds the accents of Latin letters.
 fn fold(letter: char) -> impl Iterator<Item = char> {
     let plain = match letter {
         '\u{ff01}'..='\u{ff5e}' => {
@@ -173,5 +179,19 @@ fn fold(letter: char) -> impl Iterator<Item = char> {
         }
         other => other,
     };
-    plain.to_lowercase()
+    plain.to_lowercase().map(|letter| match letter {
+        'ά' => 'α',
+        'έ' => 'ε',
+        'ή' => 'η',
+        'ί' | 'ϊ' | 'ΐ' => 'ι',
+        'ό' => 'ο',
+        'ύ' | 'ϋ' | 'ΰ' => 'υ',
+        'ώ' => 'ω',
+        'ς' => 'σ',
+        'ё' => 'е',
+        'أ' | 'إ' | 'آ' => 'ا',
+        'ى' => 'ي',
+        'ة' => 'ه',
+        other => other,
+    })
 }

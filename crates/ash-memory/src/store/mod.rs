@@ -2,17 +2,28 @@
 
 mod record;
 
+mod approvals;
 mod executions;
 mod inbox;
+mod leases;
 mod messages;
 mod outbox;
+mod profiles;
 mod sessions;
+mod usage;
 
 mod columns;
 
+pub use approvals::{Answer, Approval, NewApproval};
 pub use executions::{ToolExecution, ToolOutcome};
 pub use inbox::{Accepted, InboxItem, InboxState};
+pub use leases::Lease;
 pub use messages::{NewMessage, Role, StoredMessage};
 pub use outbox::{NewOutbox, OutboxItem, OutboxState};
-pub use record::{Record, TokenUsage};
+pub use profiles::{NewProfile, Profile};
+pub use record::Record;
 pub use sessions::{ChatKind, NewSession, Session, SessionSummary};
+pub use usage::{TokenUsage, UsageBy, UsageQuery, UsageTotal};
+
+pub(crate) use leases::{Heartbeat, instance};
+pub(crate) use messages::{COLUMNS as MESSAGE_COLUMNS, from_row as message_from_row};

@@ -1,15 +1,13 @@
 //! Facts of a turn, kept together or not at all.
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, params};
-use serde::{Deserialize, Serialize};
+use rusqlite::Transaction;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::executions::{self, ToolExecution, ToolOutcome};
 use super::messages::{self, NewMessage};
-use super::{InboxState, NewOutbox, inbox, outbox};
-use crate::clock::stamp;
+use super::usage::{self, Call};
+use super::{InboxState, NewApproval, NewOutbox, TokenUsage, approvals, inbox, outbox};
 use crate::{InboxId, Memory, MemoryError, OutboxId, SessionId, ToolExecutionId, TurnId};
 
 /// One fact of a turn.
@@ -67,19 +65,8 @@ pub enum Record {
         /// What it cost, in millionths of a dollar, where the price is known.
         cost_micros: Option<u64>,
     },
-}
-
-/// The tokens that calls used. The figures do not overlap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenUsage {
-    /// Input tokens that were neither read from nor written to a cache.
-    pub input: u64,
-    /// Output tokens.
-    pub output: u64,
-    /// Input tokens read from a cache.
-    pub cache_read: u64,
-    /// Input tokens written to a cache.
-    pub cache_write: u64,
+    /// The owner must be asked.
+    Approval(NewApproval),
 }
 
 impl Memory {
@@ -146,24 +133,15 @@ fn keep_one(db: &Transaction<'_>, now: Timestamp, record: Record) -> Result<(), 
             tokens,
             cost_micros,
         } => {
-            db.prepare_cached(
-                "INSERT INTO usage (id, session_id, turn_id, model, input, output, cache_read,
-                                    cache_write, cost_micros, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
-                Uuid::now_v7().to_string(),
+            let call = Call {
                 session,
                 turn,
                 model,
-                tokens.input,
-                tokens.output,
-                tokens.cache_read,
-                tokens.cache_write,
+                tokens,
                 cost_micros,
-                stamp(now)
-            ])?;
-            Ok(())
+            };
+            usage::insert(db, now, &call)
         }
+        Record::Approval(new) => approvals::insert(db, now, &new),
     }
 }
