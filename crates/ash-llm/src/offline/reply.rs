@@ -30,7 +30,7 @@ pub(super) fn to_outcomes(words: &str, outcomes: &[(&ToolCall, &ToolResult)]) ->
     }
     let parts: Vec<String> = outcomes
         .iter()
-        .map(|(call, result)| to_outcome(call, result.joined_text().trim(), result.is_error))
+        .map(|(call, result)| to_outcome(call, said(result).trim(), result.is_error))
         .collect();
     parts.join("\n\n")
 }
@@ -40,7 +40,7 @@ fn to_question(words: &str, outcomes: &[(&ToolCall, &ToolResult)]) -> String {
         let (_, result) = outcomes
             .iter()
             .find(|(call, result)| call.name == tool && !result.is_error)?;
-        Some(result.joined_text())
+        Some(said(result))
     };
     let found = said_by("search_history").unwrap_or_default();
     let answer = match Findings::for_question(words, &found) {
@@ -59,6 +59,16 @@ fn to_question(words: &str, outcomes: &[(&ToolCall, &ToolResult)]) -> String {
         },
     };
     format!("{answer}\n\n({OFFLINE}.)")
+}
+
+/// Returns what a tool said, without the lines by which an agent marks it as data.
+fn said(result: &ToolResult) -> String {
+    result
+        .joined_text()
+        .lines()
+        .filter(|line| !line.starts_with("<tool_output") && *line != "</tool_output>")
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn to_outcome(call: &ToolCall, text: &str, is_error: bool) -> String {
