@@ -10,13 +10,12 @@ mod tests;
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use self::answer::Answer;
 use self::request::Dialect;
 use crate::http::{self, Endpoint, Timeouts};
-use crate::{ErrorKind, LlmError, LlmProvider, LlmStream, Request};
+use crate::{Auth, ErrorKind, LlmError, LlmProvider, LlmStream, Request};
 
 /// Where Anthropic itself is.
 const HOST: &str = "api.anthropic.com";
@@ -36,7 +35,7 @@ pub struct AnthropicSettings {
     /// The protocol's version; by default the newest for Anthropic, the common one for others.
     pub version: Option<String>,
     /// How the key is sent; by default as the version wants it.
-    pub auth: Option<AnthropicAuth>,
+    pub auth: Option<Auth>,
     /// How long to wait.
     pub timeouts: Timeouts,
 }
@@ -52,16 +51,6 @@ impl Default for AnthropicSettings {
             timeouts: Timeouts::default(),
         }
     }
-}
-
-/// How the key is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AnthropicAuth {
-    /// `x-api-key: KEY`
-    XApiKey,
-    /// `authorization: Bearer KEY`
-    Bearer,
 }
 
 /// A provider that speaks Anthropic's Messages protocol.
@@ -96,19 +85,17 @@ impl Anthropic {
         };
         // Versions are dates, which sort as text does.
         let is_new = version.as_str() >= NEWEST_VERSION;
-        let auth = settings.auth.unwrap_or(if is_new {
-            AnthropicAuth::Bearer
-        } else {
-            AnthropicAuth::XApiKey
-        });
+        let auth = settings
+            .auth
+            .unwrap_or(if is_new { Auth::Bearer } else { Auth::XApiKey });
         let mut endpoint =
             endpoint.header(HeaderName::from_static("anthropic-version"), version_header);
         if let Some(key) = &settings.api_key {
             endpoint = match auth {
-                AnthropicAuth::XApiKey => {
+                Auth::XApiKey => {
                     endpoint.secret_header(HeaderName::from_static("x-api-key"), "", key)?
                 }
-                AnthropicAuth::Bearer => endpoint.secret_header(AUTHORIZATION, "Bearer ", key)?,
+                Auth::Bearer => endpoint.secret_header(AUTHORIZATION, "Bearer ", key)?,
             };
         }
         let dialect = Dialect {

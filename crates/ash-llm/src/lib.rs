@@ -7,17 +7,20 @@
 
 mod anthropic;
 mod error;
+mod fallback;
 mod http;
 mod message;
 mod offline;
 mod prices;
 mod provider;
+mod retry;
 mod settings;
 mod sse;
 mod usage;
 
-pub use anthropic::{Anthropic, AnthropicAuth, AnthropicSettings};
+pub use anthropic::{Anthropic, AnthropicSettings};
 pub use error::{ErrorKind, LlmError};
+pub use fallback::Fallback;
 pub use http::Timeouts;
 pub use message::{Content, Message, ResultContent, Role, ToolCall, ToolResult};
 pub use offline::{Offline, OfflineTool};
@@ -26,5 +29,6 @@ pub use provider::{
     Completion, EmbeddingProvider, LlmEvent, LlmProvider, LlmStream, Model, Request, StopReason,
     Thinking, ToolSpec, collect,
 };
+pub use retry::{RetrySettings, Retrying};
 pub use settings::{Api, Auth, ModelSettings, ProviderKind, ProviderSettings};
 pub use usage::Usage;

@@ -207,7 +207,7 @@ async fn the_newest_version_carries_the_key_as_a_bearer() {
     let (_, head) = ask(|base_url| AnthropicSettings {
         base_url,
         version: Some("2026-10-21".to_owned()),
-        auth: Some(AnthropicAuth::XApiKey),
+        auth: Some(Auth::XApiKey),
         ..AnthropicSettings::default()
     })
     .await;
