@@ -24,11 +24,13 @@ mod server;
 
 mod anthropic;
 mod http;
+mod openai;
 mod proof;
 
 pub use anthropic::{Anthropic, FakeAnthropic};
 pub use history::{check_history, check_prefix, check_request};
 pub use http::Recorded;
+pub use openai::{Dialect, FakeOpenAi, OpenAi};
 pub use reply::Reply;
 pub use scripted::{Answer, ScriptedModel};
 pub use server::{Fake, KEY};

@@ -18,6 +18,8 @@ pub struct Reply {
     pub(crate) stop: Option<String>,
     pub(crate) usage: Usage,
     pub(crate) delta: Option<usize>,
+    pub(crate) vectors_shuffled: bool,
+    pub(crate) vectors_missing: usize,
     pub(crate) delivery: Delivery,
 }
 
@@ -39,6 +41,8 @@ pub(crate) enum Part {
 pub(crate) struct Failure {
     pub(crate) kind: String,
     pub(crate) message: String,
+    /// Ends a Responses stream by `response.failed` instead of `error`.
+    pub(crate) as_result: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +117,11 @@ impl Reply {
 
     /// Answers with no content at all.
     pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Answers a request for embeddings, for [`crate::Fake::enqueue_embeddings`].
+    pub fn embeddings() -> Self {
         Self::default()
     }
 
@@ -208,6 +217,18 @@ impl Reply {
         self.failure = Some(Failure {
             kind: kind.into(),
             message: message.into(),
+            as_result: false,
+        });
+        self
+    }
+
+    /// Like [`Reply::then_error`], but a Responses stream says `response.failed`.
+    #[must_use]
+    pub fn then_failed(mut self, code: &str, message: &str) -> Self {
+        self.failure = Some(Failure {
+            kind: code.into(),
+            message: message.into(),
+            as_result: true,
         });
         self
     }
@@ -232,6 +253,20 @@ impl Reply {
     pub fn cached(mut self, read: u64, written: u64) -> Self {
         self.usage.cache_read = read;
         self.usage.cache_write = written;
+        self
+    }
+
+    /// Sends embeddings out of order; their `index` is right.
+    #[must_use]
+    pub fn shuffled(mut self) -> Self {
+        self.vectors_shuffled = true;
+        self
+    }
+
+    /// Leaves out the last `count` embeddings.
+    #[must_use]
+    pub fn short_by(mut self, count: usize) -> Self {
+        self.vectors_missing = count;
         self
     }
 

@@ -36,6 +36,8 @@ pub trait Protocol: Send + Sync + 'static {
 pub enum Route {
     /// It takes the next scripted reply.
     Script,
+    /// It takes the next reply for embeddings, or the usual one.
+    Embeddings,
     /// It is answered at once.
     Ready(Response),
 }
@@ -88,6 +90,7 @@ struct Inner<P> {
 #[derive(Default)]
 struct State {
     script: VecDeque<Reply>,
+    embeddings: VecDeque<Reply>,
     issued: Issued,
     requests: Vec<Recorded>,
     sent: Vec<Vec<u8>>,
@@ -158,6 +161,11 @@ impl<P: Protocol> Fake<P> {
     /// Adds a reply to the end of the script.
     pub fn enqueue(&self, reply: Reply) {
         self.inner.state().script.push_back(reply);
+    }
+
+    /// Adds a reply for the next request for embeddings; without one it is answered properly.
+    pub fn enqueue_embeddings(&self, reply: Reply) {
+        self.inner.state().embeddings.push_back(reply);
     }
 
     /// Asks `responder` from now on whenever nothing is enqueued.
@@ -327,6 +335,10 @@ impl<P: Protocol> Inner<P> {
         };
         let refusal = match judged {
             Ok(Route::Ready(response)) => return (response, Delivery::default()),
+            Ok(Route::Embeddings) => {
+                let reply = self.state().embeddings.pop_front();
+                return self.rendered(request, reply.unwrap_or_default());
+            }
             Ok(Route::Script) => match self.scripted(request) {
                 Some(reply) => return self.rendered(request, reply),
                 None => Refusal {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::check::{
-    Frame, array, check_cache_control, object, only, required, string, unknown_tag,
-};
+use super::cache::check_cache_control;
+use super::check::Frame;
+use super::fields::{array, object, only, required, string, unknown_tag};
 use super::{Version, invalid};
 use crate::history::is_image_type;
 use crate::proof::sign;
@@ -29,6 +29,12 @@ pub(super) fn check(messages: &Value, frame: &Frame) -> Result<(), Refusal> {
         let message = object(message, &path)?;
         only(message, &path, &["role", "content"])?;
         let role = string(message, &path, "role")?;
+        if !matches!(role, "user" | "assistant" | "system") {
+            return Err(invalid(format!(
+                "messages: Unexpected role \"{role}\". Allowed roles are \"user\", \"assistant\" \
+                 and \"system\"."
+            )));
+        }
         let blocks = blocks(required(message, &path, "content")?, &path)?;
         let is_last = at + 1 == messages.len();
         if blocks.is_empty() && !(is_last && role == "assistant") {
@@ -168,7 +174,7 @@ fn check_block(block: &Block, role: &str, path: &str, frame: &Frame) -> Result<(
     let path = &format!("{path}.{kind}");
     check_cache_control(fields, path)?;
     match (role, kind) {
-        ("user" | "assistant" | "system", "text") => {
+        (_, "text") => {
             only(
                 fields,
                 path,
@@ -215,13 +221,7 @@ fn check_block(block: &Block, role: &str, path: &str, frame: &Frame) -> Result<(
         ("assistant", kind) if kind.ends_with("_tool_result") => {
             string(fields, path, "tool_use_id").map(|_| ())
         }
-        ("user" | "assistant" | "system", other) => {
-            Err(unknown_tag(path, other, "those of its role"))
-        }
-        _ => Err(invalid(format!(
-            "messages: Unexpected role \"{role}\". Allowed roles are \"user\", \"assistant\" and \
-             \"system\"."
-        ))),
+        (_, other) => Err(unknown_tag(path, other, "those of its role")),
     }
 }
 

@@ -2,6 +2,10 @@
 
 mod check;
 mod messages;
+mod tools;
+
+mod cache;
+mod fields;
 mod model;
 mod stream;
 

@@ -142,3 +142,28 @@ fn parse(bytes: &[u8], ended: bool) -> Option<Got> {
         whole,
     })
 }
+
+/// A request that a rule refuses, what is said to it, and its like that passes.
+pub(crate) struct Rule {
+    pub(crate) bad: Value,
+    pub(crate) says: &'static str,
+    pub(crate) good: Value,
+}
+
+/// Makes a row of a table of rules; the requests are patches of a common one.
+pub(crate) fn rule(bad: Value, says: &'static str, good: Value) -> Rule {
+    Rule { bad, says, good }
+}
+
+/// Applies a patch: fields replace their like, null removes, and `@` begins what is no field.
+pub(crate) fn patched(mut base: Value, patch: &Value) -> Value {
+    for (key, value) in patch.as_object().unwrap() {
+        let fields = base.as_object_mut().unwrap();
+        if value.is_null() {
+            fields.remove(key);
+        } else if !key.starts_with('@') {
+            fields.insert(key.clone(), value.clone());
+        }
+    }
+    base
+}

@@ -3,5 +3,8 @@
 mod client;
 
 mod anthropic;
+mod anthropic_rules;
 mod delivery;
+mod openai;
+mod openai_rules;
 mod scripted;
