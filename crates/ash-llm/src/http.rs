@@ -217,7 +217,6 @@ pub(crate) async fn open_stream(
 }
 
 /// Sends a request and returns its whole answer.
-#[cfg_attr(not(test), expect(dead_code, reason = "embeddings are its user"))]
 pub(crate) async fn post_json(
     endpoint: &Endpoint,
     path: &str,

@@ -7,10 +7,13 @@
 
 mod anthropic;
 mod error;
+mod estimate;
 mod fallback;
 mod http;
+mod identifiers;
 mod message;
 mod offline;
+mod openai;
 mod prices;
 mod provider;
 mod retry;
@@ -24,6 +27,7 @@ pub use fallback::Fallback;
 pub use http::Timeouts;
 pub use message::{Content, Message, ResultContent, Role, ToolCall, ToolResult};
 pub use offline::{Offline, OfflineTool};
+pub use openai::{OpenAi, OpenAiEmbeddings};
 pub use prices::{Cost, PRICES_AS_OF, cost};
 pub use provider::{
     Completion, EmbeddingProvider, LlmEvent, LlmProvider, LlmStream, Model, Request, StopReason,

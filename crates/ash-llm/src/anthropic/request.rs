@@ -9,7 +9,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::capability::{Capability, Plan};
+use crate::identifiers::identifier;
 use crate::{Content, Message, Request, ResultContent, Role};
+
+/// The longest identifier or name that is accepted.
+const MAX_IDENTIFIER: usize = 64;
 
 /// What differs between versions of the protocol.
 #[derive(Clone, Copy, Debug)]
@@ -230,14 +234,14 @@ fn blocks<'a>(message: &'a Message, origin: &str) -> Vec<Block<'a>> {
                 });
             }
             Some(Block::ToolResult {
-                tool_use_id: identifier(&result.call_id),
+                tool_use_id: identifier(&result.call_id, MAX_IDENTIFIER),
                 content,
                 is_error: result.is_error,
             })
         }
         (Role::Assistant, Content::ToolCall(call)) => Some(Block::ToolUse {
-            id: identifier(&call.id),
-            name: identifier(&call.name),
+            id: identifier(&call.id, MAX_IDENTIFIER),
+            name: identifier(&call.name, MAX_IDENTIFIER),
             input: &call.arguments,
         }),
         // A thought counts only with the proof that it is the model's own.
@@ -275,22 +279,6 @@ fn result_block(content: &ResultContent) -> Option<Block<'_>> {
         ResultContent::Text { text } => words(text),
         ResultContent::Image { media_type, data } => Some(image(media_type, data)),
     }
-}
-
-/// Identifiers and names that another provider made may hold characters that are refused here. The
-/// same one always becomes the same, so a result still finds its call.
-fn identifier(id: &str) -> Cow<'_, str> {
-    const MAX: usize = 64;
-    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if (1..=MAX).contains(&id.len()) && id.chars().all(is_fine) {
-        return Cow::Borrowed(id);
-    }
-    // Two that differ only in what is replaced must not become one, hence their hash (FNV-1a).
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let kept: String = id.chars().filter(|c| is_fine(*c)).take(MAX - 17).collect();
-    Cow::Owned(format!("{kept}_{hash:016x}"))
 }
 
 /// Tells whether the newest chain of tool calls begins without a thought of the model that is asked,

@@ -8,7 +8,6 @@ mod rules;
 
 mod reply;
 
-mod estimate;
 mod history;
 mod small_talk;
 
@@ -21,9 +20,10 @@ use async_trait::async_trait;
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
+use crate::identifiers::fresh_call_ids;
 use crate::{
     Completion, Content, ErrorKind, LlmError, LlmEvent, LlmProvider, LlmStream, Message, Request,
-    Role, StopReason, ToolCall, ToolResult, Usage,
+    Role, StopReason, ToolCall, ToolResult, Usage, estimate,
 };
 use rules::Instruction;
 pub use rules::OfflineTool;
@@ -126,7 +126,7 @@ impl Answer {
             self.paragraphs.push(question);
             return;
         }
-        let mut ids = call_ids(&request.messages);
+        let mut ids = fresh_call_ids(&request.messages, Offline::NAME);
         let mut call = |tool: &OfflineTool, argument: String| ToolCall {
             id: ids.next().expect("there is always a next number"),
             name: tool.tool.to_owned(),
@@ -221,19 +221,6 @@ fn outcomes(
             Some((call, result))
         })
         .collect()
-}
-
-/// Counts on from the calls made so far, past any id that is taken: a shortened history holds
-/// fewer calls than their numbers say.
-fn call_ids(messages: &[Message]) -> impl Iterator<Item = String> + use<> {
-    let taken: HashSet<String> = messages
-        .iter()
-        .flat_map(Message::tool_calls)
-        .map(|call| call.id.clone())
-        .collect();
-    (taken.len() + 1..)
-        .map(|n| format!("{}_{n}", Offline::NAME))
-        .filter(move |id| !taken.contains(id))
 }
 
 /// Cuts text into words with the space behind them; text without spaces into short runs.

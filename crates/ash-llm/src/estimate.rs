@@ -1,12 +1,14 @@
-//! How many tokens a real model would have counted.
+//! How many tokens there are, where nobody has counted them.
 
 use crate::{Content, Request, ResultContent, ToolCall};
 
 /// Estimates the length of what was read.
-pub(super) fn request_tokens(request: &Request) -> u64 {
-    let system = request.system.iter().map(|text| estimate(text));
+pub(crate) fn request_tokens(request: &Request) -> u64 {
+    let system = request.system.iter().map(|text| text_tokens(text));
     let tools = request.tools.iter().map(|tool| {
-        estimate(&tool.name) + estimate(&tool.description) + estimate(&tool.parameters.to_string())
+        text_tokens(&tool.name)
+            + text_tokens(&tool.description)
+            + text_tokens(&tool.parameters.to_string())
     });
     let messages = request
         .messages
@@ -14,14 +16,14 @@ pub(super) fn request_tokens(request: &Request) -> u64 {
         .flat_map(|message| &message.content)
         .map(|part| match part {
             Content::Text { text } | Content::Context { text } | Content::Thinking { text, .. } => {
-                estimate(text)
+                text_tokens(text)
             }
-            Content::ToolCall(call) => estimate_call(call),
+            Content::ToolCall(call) => call_tokens(call),
             Content::ToolResult(result) => result
                 .content
                 .iter()
                 .map(|part| match part {
-                    ResultContent::Text { text } => estimate(text),
+                    ResultContent::Text { text } => text_tokens(text),
                     ResultContent::Image { .. } => 0,
                 })
                 .sum(),
@@ -32,20 +34,20 @@ pub(super) fn request_tokens(request: &Request) -> u64 {
 }
 
 /// Estimates the length of what was written.
-pub(super) fn answer_tokens(text: &str, calls: &[ToolCall]) -> u64 {
-    estimate(text) + calls.iter().map(estimate_call).sum::<u64>()
+pub(crate) fn answer_tokens(text: &str, calls: &[ToolCall]) -> u64 {
+    text_tokens(text) + calls.iter().map(call_tokens).sum::<u64>()
 }
 
-fn estimate_call(call: &ToolCall) -> u64 {
-    estimate(&call.name)
+fn call_tokens(call: &ToolCall) -> u64 {
+    text_tokens(&call.name)
         + call
             .arguments
             .values()
-            .map(|value| estimate(&value.to_string()))
+            .map(|value| text_tokens(&value.to_string()))
             .sum::<u64>()
 }
 
-/// Four characters make about one token.
-fn estimate(text: &str) -> u64 {
+/// Estimates the length of a text: four characters make about one token.
+pub(crate) fn text_tokens(text: &str) -> u64 {
     text.chars().count().div_ceil(4) as u64
 }
