@@ -1,8 +1,10 @@
 //! `search_history`: what was said before, in this chat and in the others that this one may read.
 
+use std::collections::HashSet;
+
 use ash_core::{Arguments, Tool, ToolContext, ToolError, ToolOutput};
 use ash_llm::ToolSpec;
-use ash_memory::{Memory, MessageHit, MessageQuery, Role, StoredMessage};
+use ash_memory::{Memory, MessageHit, MessageQuery, Role, StoredMessage, TurnId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -76,32 +78,36 @@ impl SearchHistory {
         )
     }
 
-    fn render(&self, query: &str, hits: &[MessageHit]) -> String {
+    fn render<'a>(&self, query: &str, hits: &'a [MessageHit], this_turn: &TurnId) -> String {
         if hits.is_empty() {
             return format!(
                 "No message has words of {query:?}. Try other words, for instance names or synonyms."
             );
         }
-        let mut text = format!(
-            "{} found, best first (\"you\" is the person you talk with; indented: what was said \
-             just before and after):\n",
-            match hits.len() {
-                1 => "1 message".to_owned(),
-                n => format!("{n} messages"),
-            }
+        let mut text = String::from(
+            "Found, best first (\"you\" is the person you talk with; indented: what was said just \
+             before and after):\n",
         );
+        // Neighbours of one hit are often hits themselves, and each is worth one line.
+        let mut shown = HashSet::new();
         for hit in hits {
+            if !shown.insert(&hit.message.id) {
+                continue;
+            }
             let chat = &hit.chat_id;
-            let around = |message: &Option<StoredMessage>| {
-                message
-                    .as_ref()
-                    .map(|message| format!("  {}\n", self.line(chat, message)))
-                    .unwrap_or_default()
+            let mut around = |message: &'a Option<StoredMessage>| match message {
+                Some(message)
+                    if message.turn.as_ref() != Some(this_turn) && shown.insert(&message.id) =>
+                {
+                    format!("  {}\n", self.line(chat, message))
+                }
+                Some(_) | None => String::new(),
             };
-            text.push_str(&around(&hit.before));
+            let (before, after) = (around(&hit.before), around(&hit.after));
+            text.push_str(&before);
             text.push_str(&self.line(chat, &hit.message));
             text.push('\n');
-            text.push_str(&around(&hit.after));
+            text.push_str(&after);
         }
         text.truncate(text.trim_end().len());
         text
@@ -139,7 +145,11 @@ impl Tool for SearchHistory {
         // What is said in this turn is the question, not an answer to it.
         hits.retain(|hit| hit.message.turn.as_ref() != Some(&ctx.turn));
         hits.truncate(limit);
-        Ok(ToolOutput::text(self.render(&arguments.query, &hits)))
+        Ok(ToolOutput::text(self.render(
+            &arguments.query,
+            &hits,
+            &ctx.turn,
+        )))
     }
 }
 
