@@ -3,6 +3,7 @@
 //! Each rule is a function from what it looks at to what is wrong with it, and is tried on something
 //! wrong as well as on the project.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,34 +11,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item};
 
-/// Which of our crates each of our crates may use.
-const MAY_USE: [(&str, &[&str]); 9] = [
-    ("ash-llm", &[]),
-    ("ash-memory", &["ash-llm"]),
-    ("ash-sandbox", &[]),
-    ("ash-core", &["ash-llm", "ash-memory"]),
-    (
-        "ash-tools",
-        &["ash-core", "ash-memory", "ash-sandbox", "ash-llm"],
-    ),
-    ("ash-telegram", &["ash-core"]),
-    ("ash-server", &["ash-core", "ash-memory"]),
-    (
-        "ash",
-        &[
-            "ash-llm",
-            "ash-memory",
-            "ash-sandbox",
-            "ash-core",
-            "ash-tools",
-            "ash-telegram",
-            "ash-server",
-        ],
-    ),
-    // For tests alone, and published never.
-    (TESTKIT, &["ash-llm", "ash-memory", "ash-core"]),
-];
-
+/// Never published, and used by tests alone.
 const TESTKIT: &str = "ash-testkit";
 
 /// What only one of our crates may use.
@@ -62,8 +36,21 @@ const SURROUNDINGS: [&str; 5] = [
     "env::temp_dir",
 ];
 
+/// Reads the table of ARCHITECTURE.md: each crate, and whom it may use.
+fn drawing(architecture: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let names = |cell| str::split(cell, '`').filter(|name| name.starts_with("ash"));
+    architecture
+        .lines()
+        .filter(|line| line.starts_with("| `ash"))
+        .filter_map(|line| {
+            let mut cells = line.split('|').skip(1);
+            Some((names(cells.next()?).next()?, names(cells.next()?).collect()))
+        })
+        .collect()
+}
+
 /// Finds what the dependencies of our crates should not have, in the output of `cargo metadata`.
-fn wrong_edges(metadata: &Value) -> Vec<String> {
+fn wrong_edges(metadata: &Value, drawing: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let mut wrong = Vec::new();
     let packages = list(&metadata["packages"]);
     let ours: Vec<&str> = packages
@@ -72,7 +59,7 @@ fn wrong_edges(metadata: &Value) -> Vec<String> {
         .collect();
     for package in packages {
         let name = text(&package["name"]);
-        let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
+        let Some(allowed) = drawing.get(name) else {
             wrong.push(format!("{name} is not in the drawing"));
             continue;
         };
@@ -85,7 +72,7 @@ fn wrong_edges(metadata: &Value) -> Vec<String> {
                 continue;
             }
             let used = text(&dependency["name"]);
-            if ours.contains(&used) && !allowed.contains(&used) {
+            if ours.contains(&used) && !allowed.contains(used) {
                 wrong.push(format!("{name} may not use {used}"));
             }
             for (only, owner) in ONLY_IN {
@@ -144,7 +131,14 @@ fn looks_around(source: &str) -> Vec<&str> {
 
 #[test]
 fn crates_use_only_whom_they_may() {
-    assert_eq!(wrong_edges(&metadata()), [""; 0]);
+    let architecture = read(&root().join("ARCHITECTURE.md"));
+    let drawing = drawing(&architecture);
+    assert_eq!(
+        drawing.len(),
+        list(&metadata()["packages"]).len(),
+        "{drawing:?}"
+    );
+    assert_eq!(wrong_edges(&metadata(), &drawing), [""; 0]);
 }
 
 #[test]
@@ -180,6 +174,22 @@ fn libraries_are_told_and_do_not_look_around() {
 }
 
 #[test]
+fn the_drawing_is_read_from_its_table() {
+    let table = "\
+| crate | may use |
+|---|---|
+| `ash-llm` | | `ash-core`? |
+| `ash` | `ash-llm`, `ash-core` |
+`ash-tools`
+";
+    let crates = [
+        ("ash-llm", BTreeSet::new()),
+        ("ash", BTreeSet::from(["ash-core", "ash-llm"])),
+    ];
+    assert_eq!(drawing(table), BTreeMap::from(crates));
+}
+
+#[test]
 fn the_rule_of_edges_finds_each_kind_of_wrong_edge() {
     let package =
         |name: &str, dependencies: Value| json!({ "name": name, "dependencies": dependencies });
@@ -204,7 +214,13 @@ fn the_rule_of_edges_finds_each_kind_of_wrong_edge() {
         package("ash-testkit", json!([])),
     ]});
     assert_eq!(
-        wrong_edges(&metadata),
+        wrong_edges(
+            &metadata,
+            &drawing(
+                "| `ash-llm` | |\n| `ash-memory` | `ash-llm` |\n| `ash-core` | `ash-memory` |\n\
+                 | `ash-telegram` | `ash-core` |\n| `ash-testkit` | |"
+            )
+        ),
         [
             "ash-llm may not use ash-memory",
             "ash-memory may not use ash-testkit",
