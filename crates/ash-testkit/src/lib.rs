@@ -13,11 +13,16 @@
 //! # }
 //! ```
 //!
+//! [`FakeAnthropic`] speaks Messages; [`FakeOpenAi`] speaks Responses, Chat Completions (in the
+//! [`Dialect`]s of the servers that copy it) and Embeddings. `examples/fake_models.rs` serves them
+//! to real processes.
+//!
 //! [`ScriptedModel`] is a provider without a socket, for tests of what stands above the wire. It
 //! refuses a history that some provider would refuse, and so does [`check_history`].
 
 mod history;
 mod scripted;
+mod wire;
 
 mod reply;
 mod server;
@@ -33,4 +38,5 @@ pub use http::Recorded;
 pub use openai::{Dialect, FakeOpenAi, OpenAi};
 pub use reply::Reply;
 pub use scripted::{Answer, ScriptedModel};
-pub use server::{Fake, KEY};
+pub use server::{Fake, KEY, Protocol};
+pub use wire::check_wire_prefix;

@@ -1,6 +1,6 @@
 //! The fake Messages API streams as the real one does.
 
-use ash_testkit::{FakeAnthropic, KEY, Reply};
+use ash_testkit::{FakeAnthropic, KEY, Reply, check_wire_prefix};
 use serde_json::{Value, json};
 
 use crate::client::{Got, post};
@@ -87,4 +87,38 @@ async fn an_error_can_come_inside_a_200() {
     let last = got.data().pop().unwrap();
     let error = json!({"type": "overloaded_error", "message": "Overloaded"});
     assert_eq!(last, json!({"type": "error", "error": error}));
+}
+
+#[tokio::test]
+async fn requests_of_one_conversation_share_a_prefix() {
+    let server = FakeAnthropic::with(|_| Reply::text("fine")).await;
+    let mut messages = vec![
+        json!({"role": "user", "content": [
+            {"type": "text", "text": "hello", "cache_control": {"type": "ephemeral"}},
+        ]}),
+        json!({"role": "assistant", "content": [{"type": "text", "text": "hi"}]}),
+        json!({"role": "user", "content": [{"type": "text", "text": "more"}]}),
+    ];
+    let mut body = hello();
+    body["messages"] = json!(messages[..1]);
+    ask(&server, &body).await;
+    messages[0]["content"][0] = json!({"type": "text", "text": "hello"});
+    body["messages"] = json!(messages);
+    ask(&server, &body).await;
+    body["system"] = json!("It is noon.");
+    ask(&server, &body).await;
+    let [a, b, c] = &server.requests()[..] else {
+        panic!("three were sent");
+    };
+    assert_eq!(check_wire_prefix(a, b), Ok(()));
+    assert!(
+        check_wire_prefix(b, a)
+            .unwrap_err()
+            .contains("3 messages became 1")
+    );
+    assert!(
+        check_wire_prefix(b, c)
+            .unwrap_err()
+            .contains("system changed")
+    );
 }

@@ -217,3 +217,31 @@ async fn a_test_that_blocks_its_runtime_is_answered_too() {
     stream.read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 200 OK");
 }
+
+#[tokio::test]
+async fn a_responder_that_panics_is_a_violation() {
+    let server = FakeAnthropic::with(|_| panic!("on purpose")).await;
+    let mut stream = begin(&server).await;
+    let mut bytes = Vec::new();
+    // Whether the end is orderly or not is up to the system.
+    let _ = stream.read_to_end(&mut bytes).await;
+    assert_eq!(bytes, b"");
+    server.enqueue(Reply::text("Still here"));
+    assert_eq!(ask(&server).await.status, 200);
+    let [violation] = &server.violations()[..] else {
+        panic!("one was expected");
+    };
+    assert!(violation.contains("the server itself broke"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_breaks_its_connections() {
+    let server = FakeAnthropic::start().await;
+    server.enqueue(Reply::text("Hello").stall_after_bytes(9));
+    let mut stream = begin(&server).await;
+    server.wait_for_stalls(1).await;
+    drop(server);
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    assert!(bytes.ends_with(b"event: me\r\n"));
+}
