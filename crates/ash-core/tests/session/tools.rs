@@ -1,6 +1,6 @@
 use ash_core::{Decision, Event, Settings};
 use ash_llm::{StopReason, ToolResult};
-use ash_testkit::Answer;
+use ash_testkit::{Answer, check_prefix};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -215,4 +215,28 @@ async fn the_owner_is_asked_and_a_no_is_a_no() {
     chat.finished().await;
     assert_eq!(look.calls(), 2);
     assert!(results(&chat, 1)[0].contains("the owner said no"));
+}
+
+#[tokio::test]
+async fn a_turn_with_tools_is_replayed_word_for_word() {
+    let look = Gated::new("look", 9);
+    let mut chat = Chat::built(
+        [
+            Answer::content([])
+                .and_thinking("hm")
+                .and_text("Looking.")
+                .and_tool_call("1", "look", json!({"say": "4<2 \u{0} \"x\""}))
+                .and_tool_call("2", "look", json!({"say": "fail"})),
+            Answer::content([]).and_thinking("aha").and_text("Found."),
+            Answer::text("Again."),
+        ],
+        |agent| agent.tool(look),
+    )
+    .await;
+    chat.say("go").await;
+    chat.say("and now?").await;
+    let requests = chat.model.requests();
+    for pair in requests.windows(2) {
+        assert_eq!(check_prefix(&pair[0], &pair[1]), Ok(()));
+    }
 }
