@@ -71,6 +71,9 @@ pub enum MemoryError {
         /// Why.
         source: io::Error,
     },
+    /// What was exported could not be written.
+    #[error("writing the export: {0}")]
+    Write(io::Error),
     /// The thread that owns the database is gone.
     #[error("the database is closed")]
     Closed,
@@ -121,9 +124,7 @@ impl From<rusqlite::Error> for MemoryError {
             }
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::SystemIoFailure) if is_refused_write(&error) => Self::Full,
-            Some(ErrorCode::NotADatabase) => {
-                Self::Corrupt("the file is not a database of Ash".into())
-            }
+            Some(ErrorCode::NotADatabase) => not_ours(),
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(format!(
                 "the database is damaged ({error}); restore a backup"
             )),
@@ -131,6 +132,10 @@ impl From<rusqlite::Error> for MemoryError {
             _ => Self::Sqlite(error),
         }
     }
+}
+
+pub(crate) fn not_ours() -> MemoryError {
+    MemoryError::Corrupt("the file is not a database of Ash".into())
 }
 
 fn constraint(error: &rusqlite::Error) -> String {

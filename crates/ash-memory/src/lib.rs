@@ -37,12 +37,19 @@ mod store;
 
 mod search;
 
+mod recall;
+
+mod transfer;
+
+pub mod admin;
+
 mod engine;
 
 pub use clock::Clock;
 pub use error::MemoryError;
 pub use ids::{ApprovalId, InboxId, MessageId, OutboxId, SessionId, ToolExecutionId, TurnId};
 pub use memory::{Memory, OpenOptions};
+pub use recall::Nearest;
 pub use search::{MessageHit, MessageQuery, Viewer};
 pub use store::{
     Accepted, Answer, Approval, ChatKind, InboxItem, InboxState, Lease, NewApproval, NewMessage,
@@ -50,3 +57,4 @@ pub use store::{
     SessionSummary, StoredMessage, TokenUsage, ToolExecution, ToolOutcome, UsageBy, UsageQuery,
     UsageTotal,
 };
+pub use transfer::Transferred;

@@ -3,16 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction};
 
+use crate::admin::migrate_alone;
 use crate::engine::{
-    Access, Background, Effect, Engine, Presence, apply_pending, check_known, connect,
+    Access, Background, Effect, Engine, PAUSE, Presence, apply_pending, check_known, connect,
     connect_in_memory, create_private_file, known_version, schema_version,
 };
 use crate::store::{Heartbeat, instance};
 use crate::{Clock, MemoryError};
+
+/// How long to wait for others to leave before a migration.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// All that Ash keeps. Clones share one database.
 #[derive(Clone)]
@@ -148,6 +154,7 @@ impl std::fmt::Debug for Memory {
 // A database that is behind is migrated alone, and then opened anew: between being alone and being with
 // others somebody else may have replaced it.
 fn open_current(path: &Path, options: &OpenOptions) -> Result<(Connection, Presence), MemoryError> {
+    let began = Instant::now();
     loop {
         let presence = Presence::shared(path)?;
         let connection = connect(path, Access::Write)?;
@@ -158,16 +165,14 @@ fn open_current(path: &Path, options: &OpenOptions) -> Result<(Connection, Prese
         }
         drop(connection);
         drop(presence);
-        migrate_alone(path, options)?;
+        let backups = match &options.backups {
+            Some(directory) => directory.clone(),
+            None => path.with_file_name("backups"),
+        };
+        match migrate_alone(path, &backups, &options.clock) {
+            // Others may be about to do the same, as when two open a new database at once.
+            Err(MemoryError::Locked { .. }) if began.elapsed() < PATIENCE => thread::sleep(PAUSE),
+            done => done.map(drop)?,
+        }
     }
-}
-
-fn migrate_alone(path: &Path, _options: &OpenOptions) -> Result<(), MemoryError> {
-    let _alone = Presence::exclusive(path)?;
-    let mut connection = connect(path, Access::Write)?;
-    // Another process may have been quicker.
-    if schema_version(&connection)? < known_version() {
-        apply_pending(&mut connection)?;
-    }
-    Ok(())
 }

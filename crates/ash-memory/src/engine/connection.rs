@@ -10,10 +10,15 @@ use std::time::Duration;
 use rusqlite::auto_extension::{RawAutoExtension, register_auto_extension};
 use rusqlite::{Connection, OpenFlags};
 
+use super::schema::schema_version;
 use crate::MemoryError;
+use crate::error::not_ours;
 
 /// How long SQLite waits for another process to finish a transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The smallest page of SQLite.
+const SHORTEST: u64 = 512;
 
 /// What a connection may do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,15 +29,26 @@ pub(crate) enum Access {
 
 /// Opens a connection to a file that exists.
 pub(crate) fn connect(path: &Path, access: Access) -> Result<Connection, MemoryError> {
-    register_vectors();
     let mode = match access {
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
+    register_vectors();
+    // SQLite would take what is shorter than any database for a new one. Its length is asked for
+    // without opening it: closing a file takes along the locks that SQLite has on it.
+    let length = fs::metadata(path)
+        .map_err(|error| MemoryError::io(path, error))?
+        .len();
+    if (1..SHORTEST).contains(&length) {
+        return Err(not_ours());
+    }
     // Each connection stays on one thread at a time, so SQLite needs no locks of its own.
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(MemoryError::from)?;
-    prepare(&connection, access).map_err(|error| error.of_file(path))?;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Before anything is changed in a database that is not one of Ash.
+    schema_version(&connection)?;
+    prepare(&connection, access)?;
     Ok(connection)
 }
 
@@ -74,7 +90,6 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<(), MemoryError> {
 }
 
 fn prepare(connection: &Connection, access: Access) -> Result<(), MemoryError> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     // FULL: a record of something sent that is lost in a power cut is something sent twice.
     let pragmas = match access {
@@ -82,10 +97,7 @@ fn prepare(connection: &Connection, access: Access) -> Result<(), MemoryError> {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;"
         }
-        Access::Read => {
-            "PRAGMA query_only = ON; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
-             PRAGMA temp_store = MEMORY;"
-        }
+        Access::Read => "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
     };
     connection.execute_batch(pragmas)?;
     Ok(())

@@ -16,9 +16,10 @@ use uuid::Uuid;
 use super::connection::create_private_dir;
 use crate::MemoryError;
 
-/// How long to wait for others to leave or to finish what needs everyone else out.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long to wait for somebody who needs everyone else out.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait before looking again.
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// Being there: others see it until it is dropped or its process ends.
 pub(crate) struct Presence {
@@ -30,12 +31,20 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Enters beside others.
+    /// Enters beside others; waits a little for one who is alone.
     pub(crate) fn shared(database: &Path) -> Result<Self, MemoryError> {
-        Self::enter(database, File::try_lock_shared)
+        let began = Instant::now();
+        loop {
+            match Self::enter(database, File::try_lock_shared) {
+                Err(MemoryError::Locked { .. }) if began.elapsed() < PATIENCE => {
+                    thread::sleep(PAUSE);
+                }
+                done => return done,
+            }
+        }
     }
 
-    /// Enters alone.
+    /// Enters alone, or says who is there.
     pub(crate) fn exclusive(database: &Path) -> Result<Self, MemoryError> {
         Self::enter(database, File::try_lock)
     }
@@ -46,17 +55,13 @@ impl Presence {
     ) -> Result<Self, MemoryError> {
         let gate_path = beside(database, ".lock");
         let gate = open(&gate_path)?;
-        let began = Instant::now();
-        loop {
-            match lock(&gate) {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => {
-                    let pids = others(database, None);
-                    return Err(MemoryError::Locked { pids });
-                }
-                Err(TryLockError::Error(error)) => return Err(MemoryError::io(&gate_path, error)),
+        match lock(&gate) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pids = others(database, None);
+                return Err(MemoryError::Locked { pids });
             }
+            Err(TryLockError::Error(error)) => return Err(MemoryError::io(&gate_path, error)),
         }
         let id = Uuid::now_v7().to_string();
         let instance = announce(database, &id)?;

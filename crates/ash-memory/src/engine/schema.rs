@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use refinery::{Migration, Runner};
+use refinery::{Migration, Runner, Target};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::MemoryError;
@@ -12,7 +12,6 @@ pub(crate) struct Step {
     pub(crate) version: u32,
     pub(crate) name: &'static str,
     pub(crate) up: &'static str,
-    #[expect(dead_code, reason = "the commands that walk it come next")]
     pub(crate) down: &'static str,
 }
 
@@ -73,10 +72,20 @@ pub(crate) fn check_known(found: u32) -> Result<(), MemoryError> {
 
 /// Applies all steps that are missing, in one transaction.
 pub(crate) fn apply_pending(connection: &mut Connection) -> Result<(), MemoryError> {
+    apply_up_to(connection, known_version())
+}
+
+/// Applies the steps that lead to a version.
+pub(crate) fn apply_up_to(connection: &mut Connection, version: u32) -> Result<(), MemoryError> {
+    let version = i32::try_from(version).expect("there are few steps");
+    // A table that is made anew would take along what refers to it.
+    connection.execute_batch("PRAGMA foreign_keys = OFF")?;
     Runner::new(migrations())
         .set_grouped(true)
+        .set_target(Target::Version(version))
         .run(connection)
         .map_err(|error| MemoryError::Migration(error.to_string()))?;
+    connection.execute_batch("PRAGMA foreign_keys = ON")?;
     Ok(())
 }
 
@@ -91,4 +100,34 @@ fn migrations() -> &'static [Migration] {
             })
             .collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::STEPS;
+
+    fn files(directory: &str) -> BTreeSet<String> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        fs::read_dir(format!("{root}/{directory}"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "down")
+            .collect()
+    }
+
+    #[test]
+    fn every_migration_is_listed_and_has_a_way_down() {
+        let listed: BTreeSet<String> = STEPS
+            .iter()
+            .map(|step| format!("V{}__{}.sql", step.version, step.name))
+            .collect();
+        assert_eq!(files(""), listed);
+        assert_eq!(files("down"), listed);
+        let versions: Vec<u32> = STEPS.iter().map(|step| step.version).collect();
+        let expected: Vec<u32> = (1..).take(STEPS.len()).collect();
+        assert_eq!(versions, expected);
+    }
 }

@@ -5,7 +5,10 @@ mod query;
 mod index;
 mod stop_words;
 mod terms;
+mod visibility;
 
-pub use query::{MessageHit, MessageQuery, Viewer};
+pub use query::{MessageHit, MessageQuery};
+pub use visibility::Viewer;
 
-pub(crate) use index::index_new;
+pub(crate) use index::{index_all_if_empty, index_around};
+pub(crate) use visibility::{VISIBLE, Visibility};

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::stop_words::is_stop_word;
 use super::terms::{Term, terms};
+use super::visibility::{VISIBLE, Viewer, Visibility};
 use crate::clock::stamp;
 use crate::store::{MESSAGE_COLUMNS, message_from_row};
-use crate::{ChatKind, Memory, MemoryError, MessageId, SessionId, StoredMessage};
+use crate::{ChatKind, Memory, MemoryError, MessageId, StoredMessage};
 
 /// Longer questions are cut: each term costs a look-up, and the first ones say enough.
 const MOST_TERMS: usize = 64;
@@ -49,23 +50,6 @@ impl MessageQuery {
     }
 }
 
-/// Who looks, and so what may be found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Viewer {
-    /// A chat. It sees what was said in it; a private one also sees the other private chats of its
-    /// person. What is not known to be so is hidden.
-    Chat {
-        /// Its session.
-        session: SessionId,
-        /// The person who opened it, as `provider:id`.
-        user_id: String,
-        /// Whether nobody else hears it.
-        private: bool,
-    },
-    /// The person at the machine, who may read the file anyway. Never a chat.
-    Operator,
-}
-
 /// A message that was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MessageHit {
@@ -98,28 +82,12 @@ impl Memory {
     }
 }
 
-// What a chat may not know is not even a candidate. The rows of the chat that looks decide, not its word
-// alone: a private viewer must be known as private, and as that person's.
-const VISIBLE: &str = "(
-    :everything
-    OR m.session_id = :session
-    OR (:private AND s.kind = 'private' AND s.user_id = :user AND EXISTS (
-        SELECT 1 FROM sessions v
-        WHERE v.id = :session AND v.kind = 'private' AND v.user_id = :user)))";
-
 fn search(
     db: &Connection,
     expression: &str,
     query: &MessageQuery,
 ) -> Result<Vec<MessageHit>, MemoryError> {
-    let (everything, session, user, private) = match &query.viewer {
-        Viewer::Operator => (true, "", "", false),
-        Viewer::Chat {
-            session,
-            user_id,
-            private,
-        } => (false, session.as_str(), user_id.as_str(), *private),
-    };
+    let visibility = Visibility::of(&query.viewer);
     let exclude = serde_json::to_string(&query.exclude)?;
     let sql = format!(
         "SELECT {MESSAGE_COLUMNS}, s.provider, s.chat_id, s.kind,
@@ -138,10 +106,10 @@ fn search(
     let rows = statement.query_map(
         named_params! {
             ":expression": expression,
-            ":everything": everything,
-            ":session": session,
-            ":user": user,
-            ":private": private,
+            ":everything": visibility.everything,
+            ":session": visibility.session,
+            ":user": visibility.user,
+            ":private": visibility.private,
             ":exclude": exclude,
             ":since": query.since.map_or_else(String::new, stamp),
             ":until": query.until.map_or_else(|| "~".into(), stamp),

@@ -92,6 +92,23 @@ pub struct StoredMessage {
     pub metadata: Map<String, Value>,
 }
 
+impl From<StoredMessage> for NewMessage {
+    fn from(stored: StoredMessage) -> Self {
+        Self {
+            id: stored.id,
+            session: stored.session,
+            turn: stored.turn,
+            role: stored.role,
+            content: stored.content,
+            blocks: stored.blocks,
+            context: stored.context,
+            author: stored.author,
+            token_count: stored.token_count,
+            metadata: stored.metadata,
+        }
+    }
+}
+
 impl Memory {
     /// Returns the messages of a session, oldest first: from the one given, or from where its context
     /// starts.
@@ -225,7 +242,7 @@ pub(crate) fn insert_at(
         seq,
     ])?;
     if message.role != Role::Tool {
-        search::index_new(db, &message.session, seq)?;
+        search::index_around(db, &message.session, at, message.id.as_str())?;
     }
     Ok(())
 }

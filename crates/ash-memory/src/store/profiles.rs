@@ -1,7 +1,7 @@
 //! User profiles: accounts at a provider.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -113,4 +113,24 @@ fn by_id(db: &Connection, user_id: &str) -> Result<Profile, MemoryError> {
         .query_row([user_id], from_row)
         .optional()?
         .ok_or_else(|| MemoryError::not_found("account", user_id))
+}
+
+/// Keeps an account unless it is known; tells whether it was new.
+pub(crate) fn insert_new(db: &Transaction<'_>, profile: &Profile) -> Result<bool, MemoryError> {
+    let rows = db
+        .prepare_cached(
+            "INSERT INTO user_profiles
+                 (user_id, provider, username, display_name, profile_data, notes, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (user_id) DO NOTHING",
+        )?
+        .execute(params![
+            profile.user_id,
+            profile.provider,
+            profile.username,
+            profile.display_name,
+            serde_json::to_string(&profile.data)?,
+            profile.notes,
+            stamp(profile.updated_at)
+        ])?;
+    Ok(rows == 1)
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::columns::{Json, words};
 use crate::clock::{Stamp, stamp};
-use crate::{Memory, MemoryError, MessageId, SessionId};
+use crate::{Memory, MemoryError, MessageId, SessionId, recall};
 
 /// How many words of the first message name a session.
 const TITLE_WORDS: usize = 8;
@@ -127,6 +127,7 @@ impl Memory {
     pub async fn delete_session(&self, session: &SessionId) -> Result<(), MemoryError> {
         let session = session.clone();
         self.write(move |db, _| {
+            recall::delete_of_session(db, &session)?;
             match db.execute("DELETE FROM sessions WHERE id = ?1", [&session])? {
                 0 => Err(MemoryError::not_found("session", session.as_str())),
                 _ => Ok(()),
@@ -136,7 +137,8 @@ impl Memory {
     }
 }
 
-const COLUMNS: &str = "id, provider, chat_id, user_id, kind, created_at, updated_at, metadata";
+pub(crate) const COLUMNS: &str =
+    "id, provider, chat_id, user_id, kind, created_at, updated_at, metadata";
 
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
@@ -156,20 +158,37 @@ fn open(db: &Transaction<'_>, now: Timestamp, new: &NewSession) -> Result<Sessio
     if let Some(session) = find(db, &new.provider, &new.chat_id)? {
         return Ok(session);
     }
-    let id = SessionId::generate();
-    db.execute(
-        "INSERT INTO sessions (id, provider, chat_id, user_id, kind, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
-        params![
-            id,
-            new.provider,
-            new.chat_id,
-            new.user_id,
-            new.kind,
-            stamp(now)
-        ],
-    )?;
-    by_id(db, &id)
+    let session = Session {
+        id: SessionId::generate(),
+        provider: new.provider.clone(),
+        chat_id: new.chat_id.clone(),
+        user_id: new.user_id.clone(),
+        kind: new.kind,
+        created_at: now,
+        updated_at: now,
+        metadata: Map::new(),
+    };
+    insert(db, &session)?;
+    // Read back, since times are kept less exactly than they are told.
+    by_id(db, &session.id)
+}
+
+pub(crate) fn insert(db: &Transaction<'_>, session: &Session) -> Result<(), MemoryError> {
+    db.prepare_cached(
+        "INSERT INTO sessions (id, provider, chat_id, user_id, kind, created_at, updated_at, metadata)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        session.id,
+        session.provider,
+        session.chat_id,
+        session.user_id,
+        session.kind,
+        stamp(session.created_at),
+        stamp(session.updated_at),
+        serde_json::to_string(&session.metadata)?
+    ])?;
+    Ok(())
 }
 
 fn find(db: &Connection, provider: &str, chat_id: &str) -> Result<Option<Session>, MemoryError> {
