@@ -1,14 +1,12 @@
 //! As much HTTP/1.1 as a fake server needs, by hand: it must be able to end anywhere.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-
-use crate::reply::{Delivery, Ending};
 
 const LONGEST_HEAD: usize = 64 * 1024;
 const LONGEST_BODY: usize = 64 * 1024 * 1024;
@@ -91,75 +89,6 @@ impl Response {
             .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self.headers.push((name.into(), value.into()));
     }
-}
-
-/// One thing that happens to a body on its way.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Write(Vec<u8>),
-    Pause(Duration),
-    Stall,
-    Cut,
-}
-
-/// Lays out what happens to a body: the steps, and the length that its head announces.
-pub(crate) fn plan(writes: &[Vec<u8>], delivery: &Delivery) -> (Vec<Step>, usize) {
-    let mut bytes = writes.concat();
-    let mut borders: Vec<usize> = match delivery.packet {
-        Some(size) => (size..bytes.len()).step_by(size).collect(),
-        None => writes
-            .iter()
-            .scan(0, |end, write| {
-                *end += write.len();
-                Some(*end)
-            })
-            .collect(),
-    };
-    if let Some((at, junk)) = &delivery.junk {
-        let at = (*at).min(bytes.len());
-        bytes.splice(at..at, junk.iter().copied());
-        for border in &mut borders {
-            *border += if *border > at { junk.len() } else { 0 };
-        }
-    }
-    let mut announced = bytes.len();
-    let mut cut = false;
-    match delivery.end {
-        Some((at, Ending::Short)) if at < bytes.len() => {
-            announced = at;
-            bytes.truncate(at);
-        }
-        // A cut after the last byte still lacks the end of the chunked message.
-        Some((at, Ending::Cut)) if at <= bytes.len() => {
-            cut = true;
-            bytes.truncate(at);
-        }
-        Some(_) | None => {}
-    }
-    borders.extend(delivery.stall);
-    borders.push(bytes.len());
-    borders.retain(|border| *border <= bytes.len());
-    borders.sort_unstable();
-    borders.dedup();
-
-    let mut steps = Vec::new();
-    let mut sent = 0;
-    for border in borders {
-        if border > sent {
-            if let (Some(pause), true) = (delivery.pause, sent > 0) {
-                steps.push(Step::Pause(pause));
-            }
-            steps.push(Step::Write(bytes[sent..border].to_vec()));
-            sent = border;
-        }
-        if delivery.stall == Some(border) {
-            steps.push(Step::Stall);
-        }
-    }
-    if cut {
-        steps.push(Step::Cut);
-    }
-    (steps, announced)
 }
 
 /// A connection of a client, read and written by one task.

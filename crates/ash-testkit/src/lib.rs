@@ -20,23 +20,29 @@
 //! [`ScriptedModel`] is a provider without a socket, for tests of what stands above the wire. It
 //! refuses a history that some provider would refuse, and so does [`check_history`].
 
-mod history;
 mod scripted;
-mod wire;
 
-mod reply;
+mod answer;
+mod history;
+
 mod server;
 
+mod reply;
+mod wire;
+
 mod anthropic;
-mod http;
 mod openai;
+
+mod delivery;
+mod http;
 mod proof;
 
+pub use answer::Answer;
 pub use anthropic::{Anthropic, FakeAnthropic};
 pub use history::{check_history, check_prefix, check_request};
 pub use http::Recorded;
 pub use openai::{Dialect, FakeOpenAi, OpenAi};
 pub use reply::Reply;
-pub use scripted::{Answer, ScriptedModel};
+pub use scripted::ScriptedModel;
 pub use server::{Fake, KEY, Protocol};
 pub use wire::check_wire_prefix;

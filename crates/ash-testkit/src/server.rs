@@ -10,7 +10,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::http::{Body, Connection, Recorded, Response, Step, plan};
+use crate::delivery::{Step, plan};
+use crate::http::{Body, Connection, Recorded, Response};
 use crate::reply::{Before, Delivery, Reply};
 
 /// The only key that the servers take.

@@ -119,7 +119,17 @@ impl Anthropic {
     }
 }
 
+/// The longest body that the vendor reads.
+const LONGEST_BODY: usize = 32 * 1024 * 1024;
+
 fn json_body(request: &Recorded) -> Result<&Value, Refusal> {
+    if request.raw.len() > LONGEST_BODY {
+        return Err(Refusal {
+            status: 413,
+            kind: "request_too_large",
+            ..invalid("Request exceeds the maximum size")
+        });
+    }
     let kind = request.header("content-type").unwrap_or_default();
     if kind.split(';').next() != Some("application/json") {
         return Err(invalid("content-type: must be application/json"));
