@@ -194,6 +194,11 @@ impl Endpoint {
     }
 }
 
+/// Takes out NUL: small models write it, databases and terminals trip over it.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
+}
+
 /// Sends a request and streams its answer through the accumulator.
 pub(crate) async fn open_stream(
     endpoint: &Endpoint,

@@ -1,9 +1,9 @@
 //! An answer of the Messages protocol, put together event by event.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::refusal;
-use crate::http::Accumulator;
+use crate::http::{Accumulator, without_nul};
 use crate::sse::Event;
 use crate::{
     Completion, Content, ErrorKind, LlmError, LlmEvent, Message, Role, StopReason, ToolCall, Usage,
@@ -50,14 +50,18 @@ impl Accumulator for Answer {
             return Ok(Vec::new());
         }
         // Read leniently: what is missing is empty, what is unknown is left out.
-        let mut wire: Value = serde_json::from_str(data)
+        let mut wire: Value = serde_json::from_str(&without_nul(data))
             .map_err(|error| self.protocol(&format!("an event that is no JSON: {error}")))?;
         if !wire.is_object() {
             return Err(self.protocol("an event that is no JSON object"));
         }
-        let kind = wire["type"].as_str().or(event.name.as_deref());
+        let kind = match event.name.as_deref() {
+            // Some servers send the error itself, whose `type` is then that of the error.
+            Some("error") => "error",
+            name => wire["type"].as_str().or(name).unwrap_or_default(),
+        };
         let index = wire["index"].as_u64().unwrap_or_default();
-        match kind.unwrap_or_default() {
+        match kind {
             "message_start" => {
                 self.id = string(&wire["message"]["id"]);
                 self.count(&wire["message"]["usage"]);
@@ -76,6 +80,9 @@ impl Accumulator for Answer {
             }
             "message_stop" => Ok(vec![LlmEvent::Done(self.finish()?)]),
             "error" => {
+                if wire["error"].is_null() && !wire["message"].is_null() {
+                    wire = json!({ "error": wire });
+                }
                 let error = refusal::parse(&self.provider, 200, &wire);
                 Err(error.unwrap_or_else(|| self.protocol("an error without a reason")))
             }
@@ -121,7 +128,7 @@ impl Answer {
         let mut told = Vec::new();
         let block = match block["type"].as_str() {
             Some("text") => {
-                let text = string(&block["text"]);
+                let text = without_nul(str(&block["text"]));
                 told.extend(shown(LlmEvent::TextDelta, &text));
                 Block::Text(text)
             }
@@ -158,9 +165,9 @@ impl Answer {
         let block = at.map(|at| &mut self.blocks[at].1);
         match (kind, block) {
             ("text_delta", Some(Block::Text(text))) => {
-                let more = str(&delta["text"]);
-                text.push_str(more);
-                Ok(shown(LlmEvent::TextDelta, more))
+                let more = without_nul(str(&delta["text"]));
+                text.push_str(&more);
+                Ok(shown(LlmEvent::TextDelta, &more))
             }
             ("thinking_delta", Some(Block::Thinking { text, .. })) => {
                 let more = str(&delta["thinking"]);
@@ -315,7 +322,7 @@ fn merge(block: &mut Map<String, Value>, delta: &Value) {
 
 /// Makes the block that a delta should have been announced by.
 fn unannounced(kind: &str, delta: &Value) -> Value {
-    serde_json::json!({ "type": kind, kind: delta[kind] })
+    json!({ "type": kind, kind: delta[kind] })
 }
 
 fn shown(event: fn(String) -> LlmEvent, text: &str) -> Vec<LlmEvent> {

@@ -175,11 +175,6 @@ fn parse_arguments(text: &str) -> Option<Map<String, Value>> {
     }
 }
 
-/// Takes out NUL: small models write it, databases and terminals trip over it.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "")
-}
-
 /// The longest `prompt_cache_key` that is accepted.
 const MAX_CACHE_KEY_CHARS: usize = 64;
 

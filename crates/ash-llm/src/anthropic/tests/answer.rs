@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{ORIGIN, WHOLE, text, whole};
+use super::{ORIGIN, WHOLE, call, text, whole};
 use crate::anthropic::answer::Answer;
 use crate::http::Accumulator;
 use crate::sse::Decoder;
@@ -231,6 +231,25 @@ fn an_error_in_the_middle_is_known_by_its_name() {
     assert_eq!(error.kind, ErrorKind::Protocol);
 }
 
+/// What a llama.cpp server sends when it cannot read what its model says.
+#[test]
+fn an_error_that_comes_without_its_wrapping_is_an_error() {
+    let bytes = "event: content_block_delta\n\
+        data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"{\"}}\n\n\
+        event: error\n\
+        data: {\"code\":500,\"message\":\"The model produced output that does not match the expected peg-native format\",\"type\":\"server_error\"}\n\n";
+    let (told, error) = read([bytes.as_bytes()]);
+    assert_eq!(told, [LlmEvent::TextDelta("{".to_owned())]);
+    let error = error.unwrap();
+    assert_eq!(error.kind, ErrorKind::Server);
+    assert_eq!(
+        error.to_string(),
+        "anthropic: The model produced output that does not match the expected peg-native format"
+    );
+    let (_, error) = read([&b"event: error\ndata: {}\n\n"[..]]);
+    assert_eq!(error.unwrap().kind, ErrorKind::Protocol);
+}
+
 #[test]
 fn what_only_the_provider_understands_is_kept_as_it_came() {
     let redacted = json!({"type": "redacted_thinking", "data": "EmwK"});
@@ -295,6 +314,33 @@ fn a_block_that_was_not_announced_begins_with_its_first_piece() {
     assert_eq!(completion.message.content, [thought, text("ab"), text("c")]);
     let stray = delta(0, json!({"type": "input_json_delta", "partial_json": "{}"}));
     assert_eq!(finish(&[stray]).unwrap_err().kind, ErrorKind::Protocol);
+}
+
+#[test]
+fn nul_is_left_out_of_words_and_harms_nothing_elsewhere() {
+    let events = [
+        start(0, json!({"type": "text", "text": "\0a"})),
+        delta(0, json!({"type": "text_delta", "text": "\0"})),
+        delta(0, json!({"type": "text_delta", "text": "b\0c"})),
+        start(1, json!({"type": "tool_use", "id": "t", "name": "n"})),
+        delta(
+            1,
+            json!({"type": "input_json_delta", "partial_json": "{\"q\":\"\\u0000\"}"}),
+        ),
+    ];
+    let bytes = streamed(&[&events[..], &stop("tool_use")].concat());
+    // Some servers do not escape it.
+    for bytes in [bytes.clone(), bytes.replace("b\\u0000c", "b\0c")] {
+        let (told, error) = read([bytes.as_bytes()]);
+        assert!(error.is_none());
+        let said = |text: &str| LlmEvent::TextDelta(text.to_owned());
+        assert_eq!(told[..2], [said("a"), said("bc")]);
+        let Some(LlmEvent::Done(completion)) = told.last() else {
+            panic!("no last event");
+        };
+        let asked = call("t", "n", json!({"q": "\0"}));
+        assert_eq!(completion.message.content, [text("abc"), asked]);
+    }
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::super::{error, without_nul};
+use super::super::error;
 use super::REASONING_FIELDS;
 use super::calls::Calls;
-use crate::http::Accumulator;
+use crate::http::{Accumulator, without_nul};
 use crate::identifiers::{fresh_call_ids, taken_call_ids};
 use crate::sse::Event;
 use crate::{

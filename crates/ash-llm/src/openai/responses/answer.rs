@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::{error, parse_arguments, without_nul};
-use crate::http::Accumulator;
+use super::super::{error, parse_arguments};
+use super::request::max_output_tokens;
+use crate::http::{Accumulator, without_nul};
 use crate::sse::Event;
 use crate::{
     Completion, Content, ErrorKind, LlmError, LlmEvent, Message, Request, Role, StopReason,
@@ -23,6 +24,10 @@ pub(in super::super) struct Answer {
     items: BTreeMap<u64, Value>,
     /// What was shown of the text of each item.
     shown: BTreeMap<u64, String>,
+    /// The ids of items that have no place, in the order in which they began.
+    placeless: Vec<String>,
+    /// The most tokens that were asked for.
+    max_output_tokens: u64,
 }
 
 impl Answer {
@@ -34,6 +39,8 @@ impl Answer {
             prompt_estimate: estimate::request_tokens(request),
             items: BTreeMap::new(),
             shown: BTreeMap::new(),
+            placeless: Vec::new(),
+            max_output_tokens: u64::from(max_output_tokens(request)),
         }
     }
 
@@ -42,13 +49,14 @@ impl Answer {
         if delta.is_empty() {
             return Vec::new();
         }
-        self.shown.entry(place(data)).or_default().push_str(&delta);
+        let place = self.place(data);
+        self.shown.entry(place).or_default().push_str(&delta);
         vec![LlmEvent::TextDelta(delta)]
     }
 
     /// Keeps a finished item, and shows what a server that does not stream pieces left out.
     fn finish_item(&mut self, data: &Value) -> Vec<LlmEvent> {
-        let place = place(data);
+        let place = self.place(data);
         let item = data.get("item").cloned().unwrap_or_default();
         let text = message_text(&item);
         self.items.insert(place, item);
@@ -78,6 +86,10 @@ impl Answer {
                 events.extend(self.finish_item(&data));
             }
         }
+        let usage = usage(response);
+        // Some servers call complete what they cut off.
+        let is_full = usage.is_some_and(|usage| usage.output >= self.max_output_tokens);
+        let cut = cut.or_else(|| is_full.then_some(StopReason::Length));
         let mut content = Vec::new();
         let mut is_refusal = false;
         for item in self.items.values() {
@@ -98,7 +110,7 @@ impl Answer {
             content,
             origin: Some(self.model_id.clone()),
         };
-        let usage = usage(response).unwrap_or_else(|| Usage {
+        let usage = usage.unwrap_or_else(|| Usage {
             input: self.prompt_estimate,
             output: estimate::answer_tokens(&message.text(), &[]),
             ..Usage::default()
@@ -109,6 +121,27 @@ impl Answer {
             usage,
         }));
         Ok(events)
+    }
+
+    /// Tells items apart. Some servers do not count them, and announce all before they end the first.
+    fn place(&mut self, data: &Value) -> u64 {
+        if let Some(place) = data["output_index"].as_u64() {
+            return place;
+        }
+        let id = match text_at(data, "item_id") {
+            "" => text_at(&data["item"], "id"),
+            id => id,
+        };
+        // Those without an id come one after the other.
+        let is_over = |place: &u64| id.is_empty() && self.items.contains_key(place);
+        let known = (0..)
+            .zip(&self.placeless)
+            .find(|(place, known)| *known == id && !is_over(place));
+        if let Some((place, _)) = known {
+            return place;
+        }
+        self.placeless.push(id.to_owned());
+        self.placeless.len() as u64 - 1
     }
 
     fn content(&self, item: &Value, is_cut: bool) -> Result<Option<Content>, LlmError> {
@@ -168,6 +201,10 @@ impl Accumulator for Answer {
                 } else {
                     vec![LlmEvent::ThinkingDelta(delta.to_owned())]
                 })
+            }
+            "response.output_item.added" => {
+                self.place(&data);
+                Ok(Vec::new())
             }
             "response.output_item.done" => Ok(self.finish_item(&data)),
             "response.completed" => self.finish(&data, None),
@@ -259,10 +296,6 @@ fn usage(response: &Value) -> Option<Usage> {
         cache_read,
         cache_write,
     })
-}
-
-fn place(data: &Value) -> u64 {
-    data["output_index"].as_u64().unwrap_or(0)
 }
 
 fn text_at<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -54,9 +54,7 @@ pub(in super::super) fn body(request: &Request, model_id: &str) -> Vec<u8> {
             .thinking
             .filter(|_| ability.reasons)
             .map(|thinking| json!({"effort": ability.effort(thinking)})),
-        max_output_tokens: ability
-            .output_tokens(request.max_tokens, request.thinking)
-            .max(LEAST_OUTPUT_TOKENS),
+        max_output_tokens: max_output_tokens(request),
         temperature: request.temperature.filter(|_| !ability.reasons),
         prompt_cache_key: cache_key(request),
         tools: request.tools.iter().map(tool).collect(),
@@ -68,6 +66,13 @@ pub(in super::super) fn body(request: &Request, model_id: &str) -> Vec<u8> {
             .collect(),
     };
     serde_json::to_vec(&body).expect("strings and JSON values can be written")
+}
+
+/// Returns the most tokens that are asked for.
+pub(super) fn max_output_tokens(request: &Request) -> u32 {
+    Ability::of(&request.model)
+        .output_tokens(request.max_tokens, request.thinking)
+        .max(LEAST_OUTPUT_TOKENS)
 }
 
 /// Without `strict: false` the server demands schemas in which every argument is required.
