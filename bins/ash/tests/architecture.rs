@@ -154,6 +154,34 @@ fn every_version_is_written_once() {
 }
 
 #[test]
+fn every_library_shows_how_it_is_used() {
+    for package in list(&metadata()["packages"]) {
+        let name = text(&package["name"]);
+        if name == "ash" || name == TESTKIT {
+            continue;
+        }
+        let targets = list(&package["targets"]);
+        let of_kind = |kind| {
+            targets
+                .iter()
+                .filter(move |target| target["kind"] == json!([kind]))
+        };
+        assert!(
+            of_kind("example").next().is_some(),
+            "{name} has a program in examples/"
+        );
+        let library = of_kind("lib")
+            .next()
+            .expect("a crate under crates/ is a library");
+        let source = read(Path::new(text(&library["src_path"])));
+        assert!(
+            source.contains("\n//! ```"),
+            "{name} has an example in its documentation"
+        );
+    }
+}
+
+#[test]
 fn one_file_knows_figment() {
     let knowing = root().join("bins/ash/src/config.rs");
     for path in rust_files(&["crates", "bins"]) {
@@ -169,6 +197,18 @@ fn libraries_are_told_and_do_not_look_around() {
     for path in rust_files(&["crates"]) {
         if has_part(&path, "src") && !has_part(&path, TESTKIT) {
             assert_eq!(looks_around(&read(&path)), [""; 0], "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    for path in rust_files(&["crates", "bins"]) {
+        if !["tests", "tests.rs", "benches"]
+            .into_iter()
+            .any(|part| has_part(&path, part))
+        {
+            assert_eq!(too_long(&read(&path)), None, "{}", path.display());
         }
     }
 }
