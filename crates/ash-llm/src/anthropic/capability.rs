@@ -107,6 +107,16 @@ impl Capability {
         }
     }
 
+    /// Returns how many tokens a reply may take for an answer of so many and the thoughts before it, as
+    /// far as the model can talk at all.
+    pub(super) fn longest(&self, answer: u32, plan: Plan) -> u32 {
+        let most = match self {
+            Self::Claude { family, version } if family == "opus" && *version < (4, 5) => 32_000,
+            Self::Claude { .. } | Self::Foreign => 64_000,
+        };
+        answer.saturating_add(plan.tokens()).min(most.max(answer))
+    }
+
     /// Decides how the model is told to think as much as is wanted, or as near to it as it can.
     pub(super) fn plan(&self, wanted: Option<Thinking>) -> Plan {
         let (family, version) = match self {
@@ -204,6 +214,21 @@ mod tests {
                 accepts,
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn thoughts_get_tokens_on_top_of_the_answer_as_far_as_the_model_can_talk() {
+        for (name, answer, level, expected) in [
+            ("claude-haiku-4-5", 4096, None, 4096),
+            ("claude-haiku-4-5", 4096, Some(Thinking::High), 20480),
+            ("claude-haiku-4-5", 60_000, Some(Thinking::High), 64_000),
+            ("claude-opus-4-1", 30_000, Some(Thinking::Low), 32_000),
+            ("claude-opus-5-5", 100_000, Some(Thinking::Low), 100_000),
+            ("claude-opus-5-5", u32::MAX, Some(Thinking::Low), u32::MAX),
+        ] {
+            let model = Capability::of(name);
+            assert_eq!(model.longest(answer, model.plan(level)), expected, "{name}");
         }
     }
 

@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::capability::{Capability, Plan};
 use crate::identifiers::identifier;
-use crate::{Content, Message, Request, ResultContent, Role};
+use crate::{Content, Message, Request, ResultContent, Role, ToolSpec};
 
 /// The longest identifier or name that is accepted.
 const MAX_IDENTIFIER: usize = 64;
@@ -63,10 +63,10 @@ struct OutputConfig {
 
 #[derive(Serialize)]
 struct Tool<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
-    input_schema: &'a Value,
+    input_schema: Cow<'a, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<CacheControl>,
 }
@@ -151,7 +151,7 @@ pub(super) fn body<'a>(request: &'a Request, origin: &str, dialect: Dialect) -> 
     });
     let mut body = Body {
         model: &request.model,
-        max_tokens: request.max_tokens.max(1).saturating_add(plan.tokens()),
+        max_tokens: capability.longest(request.max_tokens.max(1), plan),
         stream: true,
         temperature: match capability {
             // The scale ends at 1 here and at 2 elsewhere.
@@ -170,7 +170,7 @@ pub(super) fn body<'a>(request: &'a Request, origin: &str, dialect: Dialect) -> 
             Plan::Adaptive(Some(effort)) => Some(OutputConfig { effort }),
             Plan::Adaptive(None) | Plan::Silent | Plan::Off | Plan::Budget(_) => None,
         },
-        tools: request.tools.iter().map(tool).collect(),
+        tools: tools(request),
         system: request
             .system
             .iter()
@@ -183,13 +183,50 @@ pub(super) fn body<'a>(request: &'a Request, origin: &str, dialect: Dialect) -> 
     body
 }
 
-fn tool(spec: &crate::ToolSpec) -> Tool<'_> {
-    Tool {
-        name: &spec.name,
-        description: &spec.description,
-        input_schema: &spec.parameters,
-        cache_control: None,
+fn tools<'a>(request: &'a Request) -> Vec<Tool<'a>> {
+    if !request.tools.is_empty() {
+        let tool = |spec: &'a ToolSpec| Tool {
+            name: Cow::Borrowed(spec.name.as_str()),
+            description: &spec.description,
+            input_schema: schema(&spec.parameters),
+            cache_control: None,
+        };
+        return request.tools.iter().map(tool).collect();
     }
+    // A conversation with calls is refused where no tool is offered, so those that were called are
+    // named, with nothing said that would invite another call.
+    let mut names: Vec<_> = request
+        .messages
+        .iter()
+        .flat_map(Message::tool_calls)
+        .map(|call| identifier(&call.name, MAX_IDENTIFIER))
+        .collect();
+    names.sort();
+    names.dedup();
+    let stub = |name| Tool {
+        name,
+        description: "Not available any more.",
+        input_schema: Cow::Owned(json!({"type": "object"})),
+        cache_control: None,
+    };
+    names.into_iter().map(stub).collect()
+}
+
+/// The outermost schema must be a plain object; those of other people's tools not always are.
+fn schema(schema: &Value) -> Cow<'_, Value> {
+    const REFUSED: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+    let Some(fields) = schema.as_object() else {
+        return Cow::Owned(json!({"type": "object"}));
+    };
+    if fields.get("type").is_some_and(|kind| kind == "object")
+        && !REFUSED.iter().any(|key| fields.contains_key(*key))
+    {
+        return Cow::Borrowed(schema);
+    }
+    let mut fields = fields.clone();
+    fields.insert("type".to_owned(), json!("object"));
+    fields.retain(|key, _| !REFUSED.contains(&key.as_str()));
+    Cow::Owned(Value::Object(fields))
 }
 
 fn part(block: Block<'_>) -> Part<'_> {
@@ -204,6 +241,7 @@ fn turns<'a>(messages: &'a [Message], origin: &str) -> Vec<Turn<'a>> {
     let mut turns: Vec<Turn<'a>> = Vec::new();
     for message in messages {
         let mut blocks = blocks(message, origin);
+        drop_last_thoughts(&mut blocks);
         if blocks.is_empty() {
             continue;
         }
@@ -219,6 +257,23 @@ fn turns<'a>(messages: &'a [Message], origin: &str) -> Vec<Turn<'a>> {
         }
     }
     turns
+}
+
+/// A reply that was cut off while the model thought ends with a thought, which is refused.
+fn drop_last_thoughts(blocks: &mut Vec<Block<'_>>) {
+    let is_thought = |block: &Block| match block {
+        Block::Thinking { .. } => true,
+        Block::Opaque(block) => block
+            .get("type")
+            .is_some_and(|kind| kind == "redacted_thinking"),
+        Block::Text { .. }
+        | Block::Image { .. }
+        | Block::ToolUse { .. }
+        | Block::ToolResult { .. } => false,
+    };
+    while blocks.last().is_some_and(is_thought) {
+        blocks.pop();
+    }
 }
 
 fn blocks<'a>(message: &'a Message, origin: &str) -> Vec<Block<'a>> {

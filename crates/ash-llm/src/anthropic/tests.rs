@@ -1,6 +1,7 @@
 //! What crosses the wire: here the connection, in the modules what is asked and what is answered.
 
 mod answer;
+mod laws;
 mod request;
 
 use futures_util::StreamExt;

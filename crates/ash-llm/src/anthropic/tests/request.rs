@@ -1,24 +1,23 @@
-use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{ORIGIN, assistant, call, text, whole};
+use crate::anthropic::request;
 use crate::anthropic::request::Dialect;
-use crate::anthropic::{capability, request};
-use crate::{Content, Message, Request, ResultContent, Thinking, ToolCall, ToolResult, ToolSpec};
+use crate::{Content, Message, Request, ResultContent, Thinking, ToolResult, ToolSpec};
 
-const OLD: Dialect = Dialect {
+pub(super) const OLD: Dialect = Dialect {
     accepts_sampling: true,
 };
-const NEW: Dialect = Dialect {
+pub(super) const NEW: Dialect = Dialect {
     accepts_sampling: false,
 };
 
-fn sent(request: &Request, dialect: Dialect) -> Value {
+pub(super) fn sent(request: &Request, dialect: Dialect) -> Value {
     let origin = format!("anthropic/{}", request.model);
     serde_json::to_value(request::body(request, &origin, dialect)).unwrap()
 }
 
-fn conversation() -> Request {
+pub(super) fn conversation() -> Request {
     let results = vec![
         ToolResult::text("toolu_01", "rain", false),
         ToolResult {
@@ -275,7 +274,6 @@ fn nothing_empty_is_sent() {
         ..Request::default()
     };
     let body = sent(&request, NEW);
-    assert_eq!(body.get("tools"), None);
     assert_eq!(body.get("system"), None);
     assert_eq!(body["max_tokens"], 1);
     let mark = json!({"type": "ephemeral"});
@@ -298,6 +296,8 @@ fn nothing_empty_is_sent() {
             ]},
         ])
     );
+    request.messages.truncate(5);
+    assert_eq!(sent(&request, NEW).get("tools"), None);
     request.messages.truncate(1);
     assert!(request::body(&request, ORIGIN, NEW).is_empty());
 }
@@ -312,6 +312,92 @@ fn the_last_tool_is_where_the_cache_ends_when_there_is_no_system_prompt() {
         sent(&request, NEW)["tools"][0]["cache_control"],
         json!({"type": "ephemeral"})
     );
+}
+
+#[test]
+fn a_reply_that_was_cut_off_in_a_thought_ends_before_it() {
+    let thought = || Content::Thinking {
+        text: "hm".to_owned(),
+        signature: Some("proof".to_owned()),
+    };
+    let redacted = || Content::Opaque {
+        block: json!({"type": "redacted_thinking", "data": "x"}),
+    };
+    let turns = |messages: Vec<Message>| {
+        let request = Request {
+            messages,
+            ..conversation()
+        };
+        let body = sent(&request, NEW);
+        let turns = body["messages"].as_array().unwrap().clone();
+        let kinds = |turn: &Value| {
+            let blocks = turn["content"].as_array().unwrap().iter();
+            let kinds: Vec<_> = blocks
+                .map(|block| block["type"].as_str().unwrap())
+                .collect();
+            format!("{}: {}", turn["role"].as_str().unwrap(), kinds.join(" "))
+        };
+        turns.iter().map(kinds).collect::<Vec<_>>()
+    };
+    let cut_off = || assistant(vec![thought(), text("so"), redacted(), thought()], ORIGIN);
+    let only_thoughts = || assistant(vec![thought()], ORIGIN);
+    let hello = || Message::user("hello");
+    assert_eq!(
+        turns(vec![hello(), cut_off(), hello()]),
+        ["user: text", "assistant: thinking text", "user: text"]
+    );
+    assert_eq!(
+        turns(vec![hello(), only_thoughts(), hello()]),
+        ["user: text text"]
+    );
+    // That does not depend on what follows, so a cache finds it again.
+    assert_eq!(
+        turns(vec![
+            hello(),
+            cut_off(),
+            assistant(vec![text("good")], ORIGIN)
+        ]),
+        ["user: text", "assistant: thinking text text"]
+    );
+}
+
+#[test]
+fn a_conversation_with_calls_names_their_tools_even_if_none_is_offered() {
+    let request = Request {
+        tools: vec![],
+        ..conversation()
+    };
+    let body = sent(&request, NEW);
+    let names: Vec<_> = body["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| &tool["name"])
+        .collect();
+    assert_eq!(names, ["now", "weather"]);
+}
+
+#[test]
+fn the_schema_of_a_tool_becomes_a_plain_object() {
+    for (parameters, expected) in [
+        (
+            json!({"type": "object", "properties": {}}),
+            json!({"type": "object", "properties": {}}),
+        ),
+        (
+            json!({"properties": {"a": {"anyOf": []}}}),
+            json!({"type": "object", "properties": {"a": {"anyOf": []}}}),
+        ),
+        (
+            json!({"anyOf": [], "type": ["object", "null"]}),
+            json!({"type": "object"}),
+        ),
+        (json!(true), json!({"type": "object"})),
+    ] {
+        let mut request = conversation();
+        request.tools[0].parameters = parameters;
+        assert_eq!(sent(&request, NEW)["tools"][0]["input_schema"], expected);
+    }
 }
 
 #[test]
@@ -353,136 +439,4 @@ fn identifiers_of_other_providers_are_made_acceptable_and_still_match() {
         seen.push(id.to_owned());
     }
     assert_eq!(seen[0], fine);
-}
-
-/// Serialises tools, system and messages block by block, without cache markers.
-fn prefix(request: &Request) -> Vec<String> {
-    let mut body = sent(request, OLD);
-    let mut parts = Vec::new();
-    let mut add = |kind: &str, mut block: Value| {
-        block.as_object_mut().unwrap().remove("cache_control");
-        parts.push(format!("{kind} {block}"));
-    };
-    for kind in ["tools", "system"] {
-        for block in body[kind].as_array_mut().into_iter().flatten() {
-            add(kind, block.take());
-        }
-    }
-    for turn in body["messages"].as_array_mut().into_iter().flatten() {
-        let role = turn["role"].to_string();
-        for block in turn["content"].as_array_mut().into_iter().flatten() {
-            add(&role, block.take());
-        }
-    }
-    parts
-}
-
-fn a_text() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z äß🦀\"\\\\\n]{0,12}", Just(" ".to_owned())]
-}
-
-fn said_by_a_person() -> impl Strategy<Value = Vec<Message>> {
-    (a_text(), proptest::option::of(a_text()), any::<bool>()).prop_map(|(said, told, picture)| {
-        let mut message = Message::user(said);
-        message
-            .content
-            .extend(told.map(|text| Content::Context { text }));
-        if picture {
-            message.content.push(Content::Image {
-                media_type: "image/png".to_owned(),
-                data: "iVBO".to_owned(),
-            });
-        }
-        vec![message]
-    })
-}
-
-fn said_by_a_model() -> impl Strategy<Value = Vec<Message>> {
-    let origin = prop_oneof![Just(ORIGIN), Just("openai/gpt-4o")];
-    (
-        origin,
-        a_text(),
-        a_text(),
-        0..4usize,
-        any::<u32>(),
-        a_text(),
-    )
-        .prop_map(|(origin, thought, said, calls, seed, steering)| {
-            let mut content = vec![
-                Content::Thinking {
-                    signature: (!thought.is_empty()).then(|| "proof".to_owned()),
-                    text: thought,
-                },
-                Content::Opaque {
-                    block: json!({"type": "redacted_thinking", "data": seed}),
-                },
-                Content::Text { text: said.clone() },
-            ];
-            let ids: Vec<_> = (0..calls).map(|n| format!("call.{seed}:{n}")).collect();
-            let mut arguments = Map::new();
-            arguments.insert(
-                "z".to_owned(),
-                json!({"b": 0.1 + f64::from(seed), "a": said}),
-            );
-            for id in &ids {
-                let call = ToolCall {
-                    id: id.clone(),
-                    name: "now".to_owned(),
-                    arguments: arguments.clone(),
-                };
-                content.push(Content::ToolCall(call));
-            }
-            let mut messages = vec![assistant(content, origin)];
-            if calls > 0 {
-                let results = ids
-                    .into_iter()
-                    .map(|id| ToolResult::text(id, &steering, calls > 2));
-                let mut answer = Message::tool_results(results.collect());
-                answer.content.push(Content::Text { text: steering });
-                messages.push(answer);
-            }
-            messages
-        })
-}
-
-proptest! {
-    #[test]
-    fn a_request_begins_with_the_request_before_it(
-        steps in proptest::collection::vec(prop_oneof![said_by_a_person(), said_by_a_model()], 1..12),
-    ) {
-        let mut request = Request { messages: vec![], ..conversation() };
-        let mut before = prefix(&request);
-        for messages in steps {
-            request.messages.extend(messages);
-            let now = prefix(&request);
-            prop_assert!(now.starts_with(&before), "{before:#?}\nis no prefix of\n{now:#?}");
-            before = now;
-            // What was stored and loaded again is the same.
-            let stored = serde_json::to_string(&request.messages).unwrap();
-            let loaded = Request {
-                messages: serde_json::from_str(&stored).unwrap(),
-                ..request.clone()
-            };
-            let body = serde_json::to_vec(&request::body(&request, ORIGIN, OLD)).unwrap();
-            let again = serde_json::to_vec(&request::body(&loaded, ORIGIN, OLD)).unwrap();
-            prop_assert_eq!(body, again);
-        }
-    }
-
-    #[test]
-    fn at_most_four_places_are_marked_for_the_cache(
-        steps in proptest::collection::vec(prop_oneof![said_by_a_person(), said_by_a_model()], 0..8),
-        system in proptest::collection::vec(a_text(), 0..5),
-    ) {
-        let request = Request { messages: steps.concat(), system, ..conversation() };
-        let body = sent(&request, NEW).to_string();
-        prop_assert!(body.matches("\"cache_control\"").count() <= 4);
-    }
-
-    #[test]
-    fn no_name_of_a_model_panics(name in "(claude)?[-a-z0-9.:@/é]{0,30}", level in 0..5) {
-        let wanted = [None, Some(Thinking::Off), Some(Thinking::Low), Some(Thinking::Medium), Some(Thinking::High)];
-        let plan = capability::Capability::of(&name).plan(wanted[usize::try_from(level).unwrap()]);
-        prop_assert!(plan.tokens() <= 16384);
-    }
 }
