@@ -124,7 +124,7 @@ impl LlmProvider for Anthropic {
             return Err(LlmError::new(provider, ErrorKind::InvalidRequest, message));
         }
         let body = serde_json::to_vec(&body).expect("keys are strings and blocks are objects");
-        let answer = Box::new(Answer::new(provider, origin));
+        let answer = Box::new(Answer::new(provider, origin, &request.messages));
         http::open_stream(
             &self.endpoint,
             "v1/messages",

@@ -1,9 +1,12 @@
 //! An answer of the Messages protocol, put together event by event.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::refusal;
 use crate::http::{Accumulator, without_nul};
+use crate::identifiers::{fresh_call_ids, taken_call_ids};
 use crate::sse::Event;
 use crate::{
     Completion, Content, ErrorKind, LlmError, LlmEvent, Message, Role, StopReason, ToolCall, Usage,
@@ -14,7 +17,10 @@ pub(super) struct Answer {
     provider: String,
     /// The `PROVIDER/MODEL` that was asked.
     origin: String,
-    id: String,
+    /// The ids of earlier calls, so that one that comes again gets another.
+    taken_ids: HashSet<String>,
+    /// Ids for calls that come without.
+    fresh_ids: Box<dyn Iterator<Item = String> + Send>,
     /// In the order in which they began, each with the index by which the server means it.
     blocks: Vec<(u64, Block)>,
     stop: Option<String>,
@@ -63,7 +69,6 @@ impl Accumulator for Answer {
         let index = wire["index"].as_u64().unwrap_or_default();
         match kind {
             "message_start" => {
-                self.id = string(&wire["message"]["id"]);
                 self.count(&wire["message"]["usage"]);
                 Ok(Vec::new())
             }
@@ -93,11 +98,12 @@ impl Accumulator for Answer {
 }
 
 impl Answer {
-    pub(super) fn new(provider: &str, origin: String) -> Self {
+    pub(super) fn new(provider: &str, origin: String, messages: &[Message]) -> Self {
         Self {
             provider: provider.to_owned(),
             origin,
-            id: String::new(),
+            taken_ids: taken_call_ids(messages),
+            fresh_ids: Box::new(fresh_call_ids(messages, "call")),
             blocks: Vec::new(),
             stop: None,
             stop_details: Value::Null,
@@ -201,9 +207,13 @@ impl Answer {
 
     fn finish(&mut self) -> Result<Completion, LlmError> {
         let mut stop = self.stop_reason();
+        let may_be_incomplete = match stop {
+            StopReason::Length | StopReason::ContextFull | StopReason::Refused { .. } => true,
+            StopReason::End | StopReason::ToolUse | StopReason::Pause => false,
+        };
         let mut content = Vec::new();
-        let mut calls: Vec<String> = Vec::new();
-        for (position, (_, block)) in std::mem::take(&mut self.blocks).into_iter().enumerate() {
+        let mut calls = 0;
+        for (_, block) in std::mem::take(&mut self.blocks) {
             match block {
                 Block::Text(text) if text.is_empty() => {}
                 Block::Text(text) => content.push(Content::Text { text }),
@@ -221,7 +231,7 @@ impl Answer {
                 } => {
                     let Some(arguments) = arguments(input, &json) else {
                         // Half a call: what it would have done is unknown, so it is none.
-                        if stop.is_cut_off() {
+                        if may_be_incomplete {
                             continue;
                         }
                         let message =
@@ -231,13 +241,8 @@ impl Answer {
                     if name.is_empty() {
                         return Err(self.protocol("a tool call without a name"));
                     }
-                    // Results find their calls by it, so it is there and there once.
-                    let id = if id.is_empty() || calls.contains(&id) {
-                        format!("{}_call_{position}", self.id)
-                    } else {
-                        id
-                    };
-                    calls.push(id.clone());
+                    calls += 1;
+                    let id = self.own_id(id);
                     content.push(Content::ToolCall(ToolCall {
                         id,
                         name,
@@ -256,8 +261,8 @@ impl Answer {
         }
         // Imitators are not to be trusted with the reason, only with the calls.
         stop = match stop {
-            StopReason::End if !calls.is_empty() => StopReason::ToolUse,
-            StopReason::ToolUse if calls.is_empty() => StopReason::End,
+            StopReason::End if calls > 0 => StopReason::ToolUse,
+            StopReason::ToolUse if calls == 0 => StopReason::End,
             stop => stop,
         };
         let message = Message {
@@ -270,6 +275,19 @@ impl Answer {
             stop,
             usage: self.usage,
         })
+    }
+
+    /// Returns the id of a call, or another if there is none or it was there before: results find their
+    /// calls by it.
+    fn own_id(&mut self, id: String) -> String {
+        if !id.is_empty() && self.taken_ids.insert(id.clone()) {
+            return id;
+        }
+        let taken = &mut self.taken_ids;
+        let fresh = self.fresh_ids.by_ref();
+        fresh
+            .find(|id| taken.insert(id.clone()))
+            .expect("fresh ids have no end")
     }
 
     fn stop_reason(&self) -> StopReason {

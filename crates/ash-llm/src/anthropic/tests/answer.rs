@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{ORIGIN, WHOLE, call, text, whole};
+use super::{ORIGIN, WHOLE, assistant, call, text, whole};
 use crate::anthropic::answer::Answer;
 use crate::http::Accumulator;
 use crate::sse::Decoder;
@@ -10,7 +10,8 @@ use crate::{Completion, Content, ErrorKind, LlmError, LlmEvent, StopReason, Usag
 /// Feeds bytes, cut into chunks, up to the last event or the first error.
 fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<LlmEvent>, Option<LlmError>) {
     let mut decoder = Decoder::new(100_000);
-    let mut answer = Answer::new("anthropic", ORIGIN.to_owned());
+    let earlier = assistant(vec![call("earlier", "look", json!({}))], ORIGIN);
+    let mut answer = Answer::new("anthropic", ORIGIN.to_owned(), &[earlier]);
     let mut told = Vec::new();
     for chunk in chunks {
         for event in decoder.push(chunk).unwrap() {
@@ -155,9 +156,9 @@ fn half_a_call_is_no_call() {
                 json!({"type": "input_json_delta", "partial_json": piece}),
             ));
         }
-        for reason in ["max_tokens", "model_context_window_exceeded"] {
+        for reason in ["max_tokens", "model_context_window_exceeded", "refusal"] {
             let completion = finish(&[&events[..], &stop(reason)].concat()).unwrap();
-            assert!(completion.stop.is_cut_off());
+            assert!(completion.stop.is_cut_off() || reason == "refusal");
             let calls: Vec<_> = completion
                 .message
                 .tool_calls()
@@ -197,22 +198,13 @@ fn arguments_that_come_with_the_announcement_are_taken() {
 #[test]
 fn calls_of_sloppy_servers_can_be_told_apart() {
     let call = |id: Value| start(0, json!({"type": "tool_use", "id": id, "name": "run"}));
-    let events = [
-        json!({"type": "message_start", "message": {"id": "msg_7"}}),
-        call(json!("same")),
-        call(json!("same")),
-        call(json!("")),
-        call(Value::Null),
-    ];
-    let completion = finish(&[&events[..], &stop("tool_use")].concat()).unwrap();
-    let ids: Vec<_> = completion
-        .message
-        .tool_calls()
-        .map(|call| call.id.as_str())
-        .collect();
+    let events = ["same", "same", "", "call_2", "earlier"].map(|id| call(json!(id)));
+    let completion = finish(&[&events[..], &[call(Value::Null)], &stop("tool_use")].concat());
+    let message = completion.unwrap().message;
+    let ids: Vec<_> = message.tool_calls().map(|call| call.id.as_str()).collect();
     assert_eq!(
         ids,
-        ["same", "msg_7_call_1", "msg_7_call_2", "msg_7_call_3"]
+        ["same", "call_2", "call_3", "call_4", "call_5", "call_6"]
     );
 }
 
