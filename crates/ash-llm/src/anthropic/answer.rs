@@ -229,18 +229,18 @@ impl Answer {
                     input,
                     json,
                 } => {
-                    let Some(arguments) = arguments(input, &json) else {
+                    let arguments = match arguments(input, &json) {
+                        Some(arguments) if !name.is_empty() => arguments,
                         // Half a call: what it would have done is unknown, so it is none.
-                        if may_be_incomplete {
-                            continue;
+                        _ if may_be_incomplete => continue,
+                        Some(_) => return Err(self.protocol("a tool call without a name")),
+                        None => {
+                            let message = format!(
+                                "arguments of the tool call `{name}` that are no JSON object"
+                            );
+                            return Err(self.protocol(&message));
                         }
-                        let message =
-                            format!("arguments of the tool call `{name}` that are no JSON object");
-                        return Err(self.protocol(&message));
                     };
-                    if name.is_empty() {
-                        return Err(self.protocol("a tool call without a name"));
-                    }
                     calls += 1;
                     let id = self.own_id(id);
                     content.push(Content::ToolCall(ToolCall {
