@@ -111,6 +111,9 @@ impl MemoryError {
     pub(crate) fn of_file(self, path: &Path) -> Self {
         match self {
             Self::Corrupt(reason) => Self::Corrupt(format!("{}: {reason}", path.display())),
+            Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+                Self::io(path, io::Error::other(error))
+            }
             other => other,
         }
     }

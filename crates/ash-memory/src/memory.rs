@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction};
 
 use crate::admin::migrate_alone;
@@ -137,11 +138,20 @@ impl Memory {
         });
     }
 
+    /// Runs `work`, which only reads and is short.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, MemoryError> + Send + 'static,
     ) -> Result<T, MemoryError> {
         self.inner.engine.read(work).await
+    }
+
+    /// Runs `work`, which only reads and takes its time.
+    pub(crate) async fn read_beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        self.inner.engine.read_beside(work).await
     }
 }
 
@@ -161,6 +171,9 @@ fn open_current(path: &Path, options: &OpenOptions) -> Result<(Connection, Prese
         let version = schema_version(&connection)?;
         check_known(version)?;
         if version == known_version() {
+            // Merging the log would be most of what a short-lived program waits for at its end. It is
+            // bounded, on the disk, and merged by whoever writes enough.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             return Ok((connection, presence));
         }
         drop(connection);
@@ -174,5 +187,73 @@ fn open_current(path: &Path, options: &OpenOptions) -> Result<(Connection, Prese
             Err(MemoryError::Locked { .. }) if began.elapsed() < PATIENCE => thread::sleep(PAUSE),
             done => done.map(drop)?,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChatKind, NewMessage, NewSession, Record, Role, SessionId};
+
+    async fn open() -> (Memory, SessionId) {
+        let memory = Memory::open_in_memory(OpenOptions::default()).unwrap();
+        let new = NewSession {
+            provider: "terminal".into(),
+            chat_id: "main".into(),
+            user_id: "owner".into(),
+            kind: ChatKind::Private,
+        };
+        let session = memory.open_session(new).await.unwrap().id;
+        (memory, session)
+    }
+
+    fn said(session: &SessionId, text: &str) -> Record {
+        Record::Message(NewMessage::new(session.clone(), Role::User, text))
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_taken_back_and_the_next_is_done() {
+        let (memory, session) = open().await;
+        let lost = memory
+            .write(|db, _| -> Result<(), MemoryError> {
+                db.execute("DELETE FROM sessions", [])?;
+                panic!("as tests do");
+            })
+            .await;
+        assert!(matches!(lost, Err(MemoryError::Closed)));
+        memory.record(vec![said(&session, "hello")]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_nothing_is_half_kept() {
+        let (memory, session) = open().await;
+        memory
+            .write(|db, _| {
+                let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+                let limit = format!("PRAGMA max_page_count = {}", pages + 4);
+                db.query_row(&limit, [], |row| row.get::<_, i64>(0))?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let records = vec![
+            said(&session, "small"),
+            said(&session, &"large ".repeat(9000)),
+        ];
+        let error = memory.record(records).await.unwrap_err();
+        assert!(matches!(error, MemoryError::Full), "{error}");
+        assert!(memory.history(&session, None).await.unwrap().is_empty());
+        memory.record(vec![said(&session, "small")]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_loses_the_answer_and_not_the_work() {
+        let (memory, session) = open().await;
+        tokio::select! {
+            biased;
+            _ = memory.record(vec![said(&session, "hello")]) => {}
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(memory.history(&session, None).await.unwrap().len(), 1);
     }
 }

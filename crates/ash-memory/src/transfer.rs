@@ -46,7 +46,7 @@ impl Memory {
         &self,
         to: impl Write + Send + 'static,
     ) -> Result<Transferred, MemoryError> {
-        self.read(move |db| export(db, to)).await
+        self.read_beside(move |db| export(db, to)).await
     }
 
     /// Adds what was exported, all or nothing. What is known by its id stays as it is; a session that is

@@ -312,6 +312,19 @@ fn what_is_not_a_database_of_ash_is_refused_in_a_sentence() {
 }
 
 #[test]
+fn a_directory_is_no_database_and_nothing_is_put_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("memory.db");
+    fs::create_dir(&path).unwrap();
+    let error = Memory::open(&path, OpenOptions::default()).unwrap_err();
+    assert!(
+        error.to_string().ends_with("memory.db: is a directory"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_newer_schema_is_refused_by_both_numbers() {
     let home = home();
     home.admin.migrate().unwrap();

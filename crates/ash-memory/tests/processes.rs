@@ -253,6 +253,22 @@ async fn a_disk_that_takes_no_more_is_told_and_nothing_is_half_kept() {
 }
 
 #[tokio::test]
+async fn readers_see_what_others_wrote() {
+    let (_dir, path) = home();
+    let (one, two) = (open(&path).unwrap(), open(&path).unwrap());
+    let session = session(&one, "main").await;
+    // More than the writer reads by itself.
+    for turns in 1..40 {
+        let before = two.changes().await.unwrap();
+        record_turn(&one, &session).await.unwrap();
+        assert_eq!(two.changes().await.unwrap(), before + 1);
+        let history = two.history(&session.id, None).await.unwrap();
+        assert_eq!(history.len(), 2 * turns);
+        assert_eq!(one.history(&session.id, None).await.unwrap(), history);
+    }
+}
+
+#[tokio::test]
 async fn two_processes_write_at_once_and_nothing_is_lost() {
     let (_dir, path) = home();
     let memory = open(&path).unwrap();

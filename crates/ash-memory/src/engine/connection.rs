@@ -72,6 +72,9 @@ pub(crate) fn create_private_file(path: &Path) -> Result<(), MemoryError> {
         .open(path);
     match created {
         Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            Err(MemoryError::io(path, io::ErrorKind::IsADirectory.into()))
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(MemoryError::io(path, error)),
     }
@@ -91,11 +94,12 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<(), MemoryError> {
 
 fn prepare(connection: &Connection, access: Access) -> Result<(), MemoryError> {
     connection.set_prepared_statement_cache_capacity(64);
-    // FULL: a record of something sent that is lost in a power cut is something sent twice.
+    // FULL: a record of something sent that is lost in a power cut is something sent twice. The log is
+    // merged at 1 MiB, since the next to open after a crash reads all of it.
     let pragmas = match access {
         Access::Write => {
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;"
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 250;
+             PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;"
         }
         Access::Read => "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
     };

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -15,23 +16,26 @@ use crate::MemoryError;
 /// How many jobs may wait for a thread; whoever brings one more waits until there is room.
 const QUEUE: usize = 256;
 const READERS: usize = 2;
+/// How many short reads the writer does before readers are started.
+const EARLY_READS: usize = 16;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(Result<&mut Connection, MemoryError>) + Send>;
 
 /// Whether other processes must look again after a write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Something that may be cached has changed.
     Change,
-    /// Only leases and the like have changed.
+    /// Only leases have changed. They need not outlive a power cut, which their holders do not either.
     Quiet,
 }
 
 /// The threads that own the connections. They end when it is dropped, after what they were given.
 pub(crate) struct Engine {
-    writer: Queue,
-    // None for a database in memory, which has a single connection.
+    // None for a database in memory, which has a single connection. Ends first: the last connection to
+    // close merges the log into the file, and a reader could not.
     readers: Option<Readers>,
+    writer: Queue,
 }
 
 struct Queue {
@@ -41,6 +45,7 @@ struct Queue {
 
 struct Readers {
     path: PathBuf,
+    early: AtomicUsize,
     queue: OnceLock<Queue>,
 }
 
@@ -51,7 +56,7 @@ impl Engine {
         let mut connection = writer;
         let thread = spawn("ash-memory-writer", move || {
             while let Some(job) = waiting.blocking_recv() {
-                run(job, &mut connection);
+                run(job, Ok(&mut connection));
             }
         });
         Self {
@@ -61,6 +66,7 @@ impl Engine {
             },
             readers: path.map(|path| Readers {
                 path,
+                early: AtomicUsize::new(0),
                 queue: OnceLock::new(),
             }),
         }
@@ -84,8 +90,24 @@ impl Engine {
         Background(jobs.expect("open until it is dropped").downgrade())
     }
 
-    /// Runs `work` on a connection that cannot write.
+    /// Runs `work`, which only reads and is short.
     pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, MemoryError> {
+        // A program that asks a few things and ends needs neither threads nor connections for it.
+        let early = self.readers.as_ref().is_none_or(|readers| {
+            readers.queue.get().is_none()
+                && readers.early.fetch_add(1, Ordering::Relaxed) < EARLY_READS
+        });
+        if early {
+            return self.writer.ask(move |connection| work(connection)).await;
+        }
+        self.read_beside(work).await
+    }
+
+    /// Runs `work`, which only reads and takes its time, while others write.
+    pub(crate) async fn read_beside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, MemoryError> + Send + 'static,
     ) -> Result<T, MemoryError> {
@@ -110,7 +132,8 @@ impl Background {
     ) {
         let Some(jobs) = self.0.upgrade() else { return };
         let job: Job = Box::new(move |connection| {
-            if let Err(error) = in_transaction(connection, effect, work) {
+            let done = connection.and_then(|connection| in_transaction(connection, effect, work));
+            if let Err(error) = done {
                 tracing::warn!(%error, "something in the background was not kept");
             }
         });
@@ -151,16 +174,11 @@ fn read_jobs(waiting: &Mutex<mpsc::Receiver<Job>>, path: &std::path::Path) {
             .unwrap_or_else(PoisonError::into_inner)
             .blocking_recv();
         let Some(job) = job else { return };
-        if connection.is_none() {
-            match connect(path, Access::Read) {
-                Ok(opened) => connection = Some(opened),
-                // The caller sees its answer dropped; the next job tries again.
-                Err(error) => tracing::warn!(%error, "no connection to read with"),
-            }
-        }
-        if let Some(connection) = &mut connection {
-            run(job, connection);
-        }
+        let opened = match &mut connection {
+            Some(connection) => Ok(connection),
+            None => connect(path, Access::Read).map(|opened| connection.insert(opened)),
+        };
+        run(job, opened);
     }
 }
 
@@ -172,7 +190,7 @@ impl Queue {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             // Nobody may be waiting any more, which is theirs to decide.
-            let _ = reply.send(work(connection));
+            let _ = reply.send(connection.and_then(work));
         });
         let jobs = self.jobs.as_ref().ok_or(MemoryError::Closed)?;
         jobs.send(job).await.map_err(|_| MemoryError::Closed)?;
@@ -201,7 +219,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 
 // A job that panics must not take the connection with it: its transaction is rolled back while the
 // stack unwinds, and whoever waits for it sees its answer dropped.
-fn run(job: Job, connection: &mut Connection) {
+fn run(job: Job, connection: Result<&mut Connection, MemoryError>) {
     if catch_unwind(AssertUnwindSafe(|| job(connection))).is_err() {
         tracing::error!("a job of the database ended in a panic");
     }
@@ -212,13 +230,29 @@ fn in_transaction<T>(
     effect: Effect,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, MemoryError>,
 ) -> Result<T, MemoryError> {
+    match effect {
+        Effect::Change => commit(connection, |transaction| {
+            let value = work(transaction)?;
+            transaction
+                .prepare_cached("UPDATE change_counter SET value = value + 1 WHERE id = 1")?
+                .execute([])?;
+            Ok(value)
+        }),
+        Effect::Quiet => {
+            connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+            let done = commit(connection, work);
+            connection.execute_batch("PRAGMA synchronous = FULL")?;
+            done
+        }
+    }
+}
+
+fn commit<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, MemoryError>,
+) -> Result<T, MemoryError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let value = work(&transaction)?;
-    if effect == Effect::Change {
-        transaction
-            .prepare_cached("UPDATE change_counter SET value = value + 1 WHERE id = 1")?
-            .execute([])?;
-    }
     transaction.commit()?;
     Ok(value)
 }

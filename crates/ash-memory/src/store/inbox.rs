@@ -13,7 +13,7 @@ words! {
     InboxState {
         /// Nobody has begun with it.
         Pending = "pending",
-        /// A turn works on it, or did when the process died.
+        /// A turn works on it, or did when the process died. Each time counts as an attempt.
         Working = "working",
         /// It is answered.
         Done = "done",
@@ -162,10 +162,6 @@ impl Memory {
         let id = id.clone();
         self.write(move |db, now| {
             set(db, now, &id, InboxState::Working)?;
-            db.execute(
-                "UPDATE inbox SET attempts = attempts + 1 WHERE id = ?1",
-                [&id],
-            )?;
             by_id(db, &id)
         })
         .await
@@ -195,7 +191,7 @@ fn by_id(db: &Connection, id: &InboxId) -> Result<InboxItem, MemoryError> {
         .ok_or_else(|| MemoryError::not_found("message in the inbox", id.as_str()))
 }
 
-/// Moves a message on, if it may go there.
+/// Moves a message on, if it may go there. Each beginning counts as an attempt.
 pub(crate) fn set(
     db: &Transaction<'_>,
     now: Timestamp,
@@ -208,8 +204,11 @@ pub(crate) fn set(
             "message `{id}` in the inbox is {present} and cannot become {next}"
         )));
     }
-    db.prepare_cached("UPDATE inbox SET state = ?2, updated_at = ?3 WHERE id = ?1")?
-        .execute(params![id, next, stamp(now)])?;
+    db.prepare_cached(
+        "UPDATE inbox SET state = ?2, attempts = attempts + (?2 = 'working'), updated_at = ?3
+         WHERE id = ?1",
+    )?
+    .execute(params![id, next, stamp(now)])?;
     Ok(())
 }
 
