@@ -367,12 +367,6 @@ fn a_key_that_no_header_can_hold_is_refused() {
     assert!(!error.to_string().contains('\n'));
 }
 
-#[test]
-fn a_client_for_encrypted_servers_knows_the_certificates_of_the_platform() {
-    client::build("https").unwrap();
-    client::build("http").unwrap();
-}
-
 fn patience(timeouts: Timeouts) -> Patience {
     Patience::new("local".to_owned(), timeouts, CancellationToken::new())
 }
