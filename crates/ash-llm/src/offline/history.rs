@@ -81,9 +81,10 @@ impl Findings {
 }
 
 impl Hit {
-    /// Reads one line: `[2026-11-22 20:40] you in "main": remember that …`.
+    /// Reads one line: `[2026-11-22 20:40] you in "main": remember that …`. An indented one was not
+    /// found, but stands beside what was.
     fn parse(line: &str) -> Option<Self> {
-        let (stamp, rest) = line.trim().strip_prefix('[')?.split_once("] ")?;
+        let (stamp, rest) = line.strip_prefix('[')?.split_once("] ")?;
         let (date, _time) = stamp.split_once(' ')?;
         let (speaker, rest) = rest.split_once(" in \"")?;
         let (_chat, text) = rest.split_once("\": ")?;

@@ -258,6 +258,7 @@ fn a_question_is_answered_with_a_dated_quote() {
         "what is Anna allergic to?",
         "2 messages found\n\
          [2026-11-23 09:12] you in \"main\": what is Anna allergic to?\n\
+         \x20 [2026-11-22 20:39] you in \"main\": what I say of Anna is all true\n\
          [2026-11-22 20:40] you in \"main\": remember that my sister Anna is allergic to nuts\n\
          [2026-11-22 20:41] Ash in \"main\": Noted: \"my sister Anna is allergic to nuts.\"",
     );

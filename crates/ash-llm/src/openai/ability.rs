@@ -10,6 +10,10 @@ pub(super) struct Ability {
     /// Whether it thinks before it answers. Such models refuse a temperature and count their
     /// thoughts as output.
     pub(super) reasons: bool,
+    /// Whether it may reason, whatever its name: nothing is known of the models of other servers.
+    pub(super) may_reason: bool,
+    /// Whether it refuses to be told in Chat Completions how much to think while it has tools.
+    pub(super) keeps_effort_from_tools: bool,
     /// The effort that comes closest to not thinking.
     least_effort: &'static str,
 }
@@ -21,9 +25,12 @@ impl Ability {
         let series_o = name
             .strip_prefix('o')
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_older =
+            gpt_version(name).is_some_and(|version| version < (5, 0)) || name.starts_with("gpt-4o");
         let version = gpt_version(name).filter(|version| *version >= (5, 0));
         // `gpt-5-chat` is the one of its family that does not reason.
-        let reasons = series_o || (version.is_some() && !name.contains("-chat"));
+        let talks_at_once = is_older || (version.is_some() && name.contains("-chat"));
+        let reasons = series_o || (version.is_some() && !talks_at_once);
         let least_effort = match version {
             Some((5, 0)) => "minimal",
             // Later large models refuse to do without.
@@ -41,6 +48,8 @@ impl Ability {
         };
         Self {
             reasons,
+            may_reason: !talks_at_once,
+            keeps_effort_from_tools: version >= Some((5, 4)),
             least_effort,
         }
     }
@@ -104,18 +113,23 @@ mod tests {
         ];
         for (name, reasons, least_effort) in cases {
             let ability = Ability::of(name);
-            let expected = Ability {
-                reasons,
-                least_effort: if reasons {
-                    least_effort
-                } else {
-                    ability.least_effort
-                },
-            };
-            assert_eq!(ability, expected, "{name}");
+            assert_eq!(ability.reasons, reasons, "{name}");
+            if reasons {
+                assert_eq!(ability.effort(Thinking::Off), least_effort, "{name}");
+            }
         }
         assert_eq!(Ability::of("o3").effort(Thinking::High), "high");
-        assert_eq!(Ability::of("gpt-6-sol").effort(Thinking::Off), "none");
+        let may = [
+            "gpt-4o",
+            "gpt-4.1-mini",
+            "gpt-5-chat-latest",
+            "llama3",
+            "gpt-oss-20b",
+        ];
+        let may = may.map(|name| Ability::of(name).may_reason);
+        assert_eq!(may, [false, false, false, true, true]);
+        assert!(!Ability::of("gpt-5.2").keeps_effort_from_tools);
+        assert!(Ability::of("gpt-5.4").keeps_effort_from_tools);
     }
 
     #[test]

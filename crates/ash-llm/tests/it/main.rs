@@ -4,6 +4,7 @@
 
 mod anthropic;
 mod fallback;
+mod openai;
 mod retry;
 
 use ash_llm::{ErrorKind, LlmError, LlmEvent, LlmProvider, Message, Request};

@@ -45,6 +45,11 @@ pub(in super::super) fn body(request: &Request, model_id: &str, is_official: boo
         .messages
         .iter()
         .flat_map(|message| entries(message, model_id));
+    let messages = if is_official {
+        messages.collect()
+    } else {
+        in_turns(messages)
+    };
     let body = Body {
         model: &request.model,
         stream: true,
@@ -52,17 +57,47 @@ pub(in super::super) fn body(request: &Request, model_id: &str, is_official: boo
         max_tokens: (!new_name).then_some(max_tokens),
         max_completion_tokens: new_name.then_some(max_tokens),
         temperature: request.temperature.filter(|_| !ability.reasons),
-        // Elsewhere any model may reason, whatever its name; there it is sent because it was set.
-        reasoning_effort: request
-            .thinking
-            .filter(|_| ability.reasons || !is_official)
-            .map(|thinking| ability.effort(thinking)),
+        reasoning_effort: effort(request, ability, is_official),
         // Strict servers refuse a field that they do not know.
         prompt_cache_key: cache_key(request).filter(|_| is_official),
         tools: request.tools.iter().map(tool).collect(),
         messages: system.into_iter().chain(messages).collect(),
     };
     serde_json::to_vec(&body).expect("strings and JSON values can be written")
+}
+
+/// Elsewhere a model of any name may reason; there the effort is sent because it was set.
+fn effort(request: &Request, ability: Ability, is_official: bool) -> Option<&'static str> {
+    let effort = ability.effort(request.thinking?);
+    let is_kept_from_tools =
+        ability.keeps_effort_from_tools && !request.tools.is_empty() && effort != "none";
+    ((ability.reasons || ability.may_reason && !is_official) && !is_kept_from_tools)
+        .then_some(effort)
+}
+
+/// Lets user and assistant take turns, as the templates of many small models demand. Two answers in a
+/// row are no two requests apart, so joining them breaks no prefix; two questions in a row may be, so
+/// what is missing between them is said.
+fn in_turns(entries: impl Iterator<Item = Value>) -> Vec<Value> {
+    let mut turns: Vec<Value> = Vec::new();
+    for mut entry in entries {
+        let before = turns
+            .last()
+            .map_or("", |last| last["role"].as_str().unwrap_or_default());
+        match (before, entry["role"].as_str().unwrap_or_default()) {
+            ("user", "user") => turns.push(json!({"role": "assistant", "content": "(no answer)"})),
+            ("", "assistant") => turns.push(json!({"role": "user", "content": "(no question)"})),
+            ("assistant", "assistant") => {
+                let earlier = turns.pop().unwrap_or_default();
+                let texts = [&earlier["content"], &entry["content"]];
+                let texts: Vec<&str> = texts.into_iter().filter_map(Value::as_str).collect();
+                entry["content"] = texts.join("\n\n").into();
+            }
+            _ => {}
+        }
+        turns.push(entry);
+    }
+    turns
 }
 
 fn tool(tool: &ToolSpec) -> Value {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{MODEL_ID, assistant, call, result, text, user};
 use crate::openai::{chat, responses};
-use crate::{Content, Message, Request, ResultContent, Thinking, ToolResult, ToolSpec};
+use crate::{Content, Message, Request, ResultContent, Role, Thinking, ToolResult, ToolSpec};
 
 fn picture() -> (String, String) {
     ("image/png".to_owned(), "QUJD".to_owned())
@@ -334,7 +334,6 @@ fn a_conversation_is_sent_in_the_words_of_chat() {
         }
       ],
       "model": "gpt-6.1-terra",
-      "reasoning_effort": "low",
       "stream": true,
       "stream_options": {
         "include_usage": true
@@ -381,7 +380,7 @@ fn what_a_model_refuses_is_not_sent() {
             .join(" ")
     };
     let mut lines = Vec::new();
-    for model in ["gpt-4o", "gpt-6.2-sol", "llama3"] {
+    for model in ["gpt-4o", "gpt-6.2-sol", "gpt-6.1-terra", "llama3"] {
         for thinking in [None, Some(Thinking::Off)] {
             let request = Request {
                 model: model.to_owned(),
@@ -413,7 +412,7 @@ fn what_a_model_refuses_is_not_sent() {
     gpt-4o Some(Off)
       responses: temperature=0.7 max_output_tokens=16 prompt_cache_key="terminal/main"
       chat at openai: temperature=0.7 max_completion_tokens=8 prompt_cache_key="terminal/main"
-      chat elsewhere: temperature=0.7 reasoning_effort="none" max_tokens=8
+      chat elsewhere: temperature=0.7 max_tokens=8
     gpt-6.2-sol None
       responses: include=["reasoning.encrypted_content"] max_output_tokens=16392 prompt_cache_key="terminal/main"
       chat at openai: max_completion_tokens=16392 prompt_cache_key="terminal/main"
@@ -422,6 +421,14 @@ fn what_a_model_refuses_is_not_sent() {
       responses: reasoning={"effort":"low"} include=["reasoning.encrypted_content"] max_output_tokens=4104 prompt_cache_key="terminal/main"
       chat at openai: reasoning_effort="low" max_completion_tokens=4104 prompt_cache_key="terminal/main"
       chat elsewhere: reasoning_effort="low" max_completion_tokens=4104
+    gpt-6.1-terra None
+      responses: include=["reasoning.encrypted_content"] max_output_tokens=16392 prompt_cache_key="terminal/main"
+      chat at openai: max_completion_tokens=16392 prompt_cache_key="terminal/main"
+      chat elsewhere: max_completion_tokens=16392
+    gpt-6.1-terra Some(Off)
+      responses: reasoning={"effort":"none"} include=["reasoning.encrypted_content"] max_output_tokens=16 prompt_cache_key="terminal/main"
+      chat at openai: reasoning_effort="none" max_completion_tokens=8 prompt_cache_key="terminal/main"
+      chat elsewhere: reasoning_effort="none" max_completion_tokens=8
     llama3 None
       responses: temperature=0.7 max_output_tokens=16 prompt_cache_key="terminal/main"
       chat at openai: temperature=0.7 max_completion_tokens=8 prompt_cache_key="terminal/main"
@@ -431,6 +438,32 @@ fn what_a_model_refuses_is_not_sent() {
       chat at openai: temperature=0.7 max_completion_tokens=8 prompt_cache_key="terminal/main"
       chat elsewhere: temperature=0.7 reasoning_effort="none" max_tokens=8
     "#);
+}
+
+#[test]
+fn an_effort_beside_tools_is_kept_for_responses() {
+    let request = Request {
+        thinking: Some(Thinking::High),
+        ..conversation()
+    };
+    assert_eq!(
+        sent_in_chat(&request, true)["reasoning_effort"],
+        Value::Null
+    );
+    assert_eq!(sent_in_responses(&request)["reasoning"]["effort"], "high");
+    let without_tools = Request {
+        tools: Vec::new(),
+        ..request.clone()
+    };
+    assert_eq!(
+        sent_in_chat(&without_tools, true)["reasoning_effort"],
+        "high"
+    );
+    let older = Request {
+        model: "gpt-5.2".to_owned(),
+        ..request
+    };
+    assert_eq!(sent_in_chat(&older, true)["reasoning_effort"], "high");
 }
 
 #[test]
@@ -509,6 +542,10 @@ fn nothing_empty_is_sent() {
     assert_json_snapshot!(sent_in_chat(&request, false)["messages"], @r#"
     [
       {
+        "content": "(no question)",
+        "role": "user"
+      },
+      {
         "content": null,
         "role": "assistant",
         "tool_calls": [
@@ -532,6 +569,52 @@ fn nothing_empty_is_sent() {
 }
 
 #[test]
+fn user_and_assistant_take_turns_where_templates_demand_it() {
+    let request = Request {
+        system: vec!["You are Ash.".to_owned()],
+        messages: vec![
+            assistant(MODEL_ID, vec![text("Good morning!")]),
+            assistant(MODEL_ID, vec![text("It is Monday.")]),
+            Message::user("hello?"),
+            Message::user("are you there?"),
+            assistant(MODEL_ID, vec![text("Yes.")]),
+            assistant(MODEL_ID, vec![call("a", "read", &json!({}))]),
+            user(vec![result("a", "ok"), text("and?")]),
+        ],
+        ..Request::default()
+    };
+    let roles = |is_official| {
+        let body = sent_in_chat(&request, is_official);
+        let entries = body["messages"].as_array().unwrap().iter();
+        let entries = entries
+            .map(|entry| format!("{}: {}", entry["role"].as_str().unwrap(), entry["content"]));
+        entries.collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(roles(false), @r#"
+    system: "You are Ash."
+    user: "(no question)"
+    assistant: "Good morning!\n\nIt is Monday."
+    user: "hello?"
+    assistant: "(no answer)"
+    user: "are you there?"
+    assistant: "Yes."
+    tool: "ok"
+    user: "and?"
+    "#);
+    assert_snapshot!(roles(true), @r#"
+    system: "You are Ash."
+    assistant: "Good morning!"
+    assistant: "It is Monday."
+    user: "hello?"
+    user: "are you there?"
+    assistant: "Yes."
+    assistant: null
+    tool: "ok"
+    user: "and?"
+    "#);
+}
+
+#[test]
 fn identifiers_of_other_providers_are_made_acceptable_and_still_match() {
     let id =
         "a/very long: identifier, such as nobody else would ever think of making up for a call";
@@ -542,7 +625,7 @@ fn identifiers_of_other_providers_are_made_acceptable_and_still_match() {
         ],
         ..Request::default()
     };
-    let body = sent_in_chat(&request, false);
+    let body = sent_in_chat(&request, true);
     let sent = body["messages"][0]["tool_calls"][0]["id"].as_str().unwrap();
     assert!(sent.len() <= 40, "{sent}");
     assert_eq!(body["messages"][1]["tool_call_id"], sent);
@@ -580,7 +663,7 @@ fn open(body: &[u8]) -> Cow<'_, str> {
 fn a_turn() -> impl Strategy<Value = Vec<Message>> {
     let words = prop_oneof![Just(String::new()), ".{0,12}"];
     let said = (
-        words.clone(),
+        ".{1,12}",
         proptest::option::of(words.clone()),
         any::<bool>(),
     )
@@ -630,7 +713,9 @@ proptest! {
         let messages: Vec<Message> = turns.concat();
         let whole = Request { messages, ..conversation() };
         let last = (responses::body(&whole, MODEL_ID), chat::body(&whole, MODEL_ID, official));
-        for end in 0..whole.messages.len() {
+        // A request ends with what is to be answered.
+        let ends = (1..whole.messages.len()).filter(|end| whole.messages[end - 1].role == Role::User);
+        for end in ends {
             let before = Request { messages: whole.messages[..end].to_vec(), ..whole.clone() };
             let body = responses::body(&before, MODEL_ID);
             prop_assert!(open(&last.0).starts_with(&*open(&body)));
