@@ -50,14 +50,26 @@ impl Findings {
     pub(super) fn for_question(question: &str, result: &str) -> Self {
         let asked = tokens(question);
         let mut hits: Vec<(usize, Hit)> = Vec::new();
-        for hit in result.lines().filter_map(Hit::parse) {
+        for line in result.lines() {
+            let Some(hit) = Hit::parse(line.trim_start()) else {
+                continue;
+            };
             let said = tokens(&hit.text);
+            let score = overlap(&asked, &said);
             let is_repeated = said == asked
                 || hits
                     .iter()
                     .any(|(_, earlier)| tokens(&earlier.text) == said);
-            if !is_repeated && !reply::is_by_offline(&hit.speaker, &hit.text) {
-                hits.push((overlap(&asked, &said), hit));
+            // An indented line was not found but stands beside what was, and needs its own reason.
+            let is_beside = line.starts_with(' ') && !is_enough(score, &asked);
+            // An earlier question only helps if it was nearly this one.
+            let is_other_question = hit.kind == Kind::Asked && !is_enough(score / 2, &asked);
+            if !is_repeated
+                && !is_beside
+                && !is_other_question
+                && !reply::is_by_offline(&hit.speaker, &hit.text)
+            {
+                hits.push((score, hit));
             }
         }
         let Some(best_kind) = hits.iter().map(|(_, hit)| hit.kind).min() else {
@@ -67,7 +79,7 @@ impl Findings {
         // The sort is stable: among equals the order of the search stands.
         hits.sort_by_key(|(score, _)| Reverse(*score));
         let best = hits[0].0;
-        if best * 4 < length(&asked) {
+        if !is_enough(best, &asked) {
             return Self::Nearest(hits.swap_remove(0).1);
         }
         Self::Quotes(
@@ -81,8 +93,7 @@ impl Findings {
 }
 
 impl Hit {
-    /// Reads one line: `[2026-11-22 20:40] you in "main": remember that …`. An indented one was not
-    /// found, but stands beside what was.
+    /// Reads one line: `[2026-11-22 20:40] you in "main": remember that …`.
     fn parse(line: &str) -> Option<Self> {
         let (stamp, rest) = line.strip_prefix('[')?.split_once("] ")?;
         let (date, _time) = stamp.split_once(' ')?;
@@ -119,7 +130,7 @@ impl Hit {
 
 /// Tells whether words want something rather than tell something. Without a question mark only
 /// English is recognised; elsewhere a question counts as a statement, which costs a worse quote.
-fn is_asking(text: &str) -> bool {
+pub(super) fn is_asking(text: &str) -> bool {
     const ASKING: &[&str] = &[
         "what", "who", "whose", "when", "where", "why", "how", "which", "is", "are", "was", "do",
         "does", "did", "can", "could", "should",
@@ -171,14 +182,16 @@ fn overlap(asked: &[String], said: &[String]) -> usize {
         .sum()
 }
 
+/// Tells whether enough of a question was said to call that its answer.
+fn is_enough(score: usize, asked: &[String]) -> bool {
+    let length: usize = asked.iter().map(|word| word.chars().count()).sum();
+    score * 3 >= length
+}
+
 /// `live` and `lives` are the same word.
 fn is_same_word(a: &str, b: &str) -> bool {
     const STEM: usize = 4;
     a == b
         || (a.chars().count() >= STEM && b.starts_with(a))
         || (b.chars().count() >= STEM && a.starts_with(b))
-}
-
-fn length(words: &[String]) -> usize {
-    words.iter().map(|word| word.chars().count()).sum()
 }

@@ -55,7 +55,7 @@ fn to_question(words: &str, outcomes: &[(&ToolCall, &ToolResult)]) -> String {
             Some(memories) if !memories.is_empty() => {
                 format!("This is what I remember:\n\n{memories}")
             }
-            Some(_) | None => return nothing_found(),
+            Some(_) | None => return nothing_found(words),
         },
     };
     format!("{answer}\n\n({OFFLINE}.)")
@@ -82,7 +82,7 @@ fn to_outcome(call: &ToolCall, text: &str, is_error: bool) -> String {
         .unwrap_or_default();
     match call.name.as_str() {
         "remember" => joined(&format!("Noted: {}", quoted(argument)), text),
-        "recall" if text.is_empty() => nothing_found(),
+        "recall" if text.is_empty() => nothing_found("?"),
         "recall" => format!("This is what I know about {argument}:\n\n{text}\n\n({OFFLINE}.)"),
         "bash" if text.is_empty() => format!("`{argument}` ran and printed nothing."),
         "bash" => {
@@ -152,8 +152,14 @@ pub(super) fn no_model() -> String {
     format!("I cannot answer this. {OFFLINE}, so {ABLE}. {CONNECT}")
 }
 
-fn nothing_found() -> String {
-    format!("I found nothing about this in our history. {OFFLINE}, so {ABLE}. {CONNECT}")
+fn nothing_found(words: &str) -> String {
+    // Who tells something does not ask for an answer, but wants to know that it was heard.
+    let kept = if history::is_asking(words) {
+        ""
+    } else {
+        " What you say is kept there, so that I can find it later."
+    };
+    format!("I found nothing about this in our history.{kept} {OFFLINE}, so {ABLE}. {CONNECT}")
 }
 
 /// Tells whether words were said by this model: quoting quotes helps nobody.

@@ -368,6 +368,42 @@ fn a_history_without_an_answer_is_admitted() {
 }
 
 #[test]
+fn who_tells_something_hears_that_it_is_kept() {
+    assert_snapshot!(from_history("My boss is called Bob.", "nothing"), @"I found nothing about this in our history. What you say is kept there, so that I can find it later. I am running offline: no model is connected, so I follow plain instructions and quote what was said. To connect a model, run `ash init`, or set ANTHROPIC_API_KEY or OPENAI_API_KEY.");
+}
+
+#[test]
+fn another_question_is_no_answer() {
+    let hit = "[2026-11-22 20:40] you in \"main\": what time is it?";
+    assert!(from_history("what is my name?", hit).starts_with("I found nothing"));
+}
+
+#[test]
+fn what_stands_beside_a_finding_counts_if_it_fits() {
+    let answer = from_history(
+        "what is Anna allergic to?",
+        "  [2026-11-22 20:40] you in \"main\": remember that my sister Anna is allergic to nuts\n\
+         [2026-11-22 20:40] Ash in \"main\": Noted: \"my sister Anna is allergic to nuts.\"\n\
+         \x20 [2026-11-22 20:41] you in \"main\": Bob is tall",
+    );
+    assert_snapshot!(answer, @r#"
+    You told me on 22 November 2026: "my sister Anna is allergic to nuts."
+
+    (I am running offline: no model is connected.)
+    "#);
+    let answer = from_history(
+        "what is Anna allergic to?",
+        "[2026-11-22 20:40] you in \"main\": is Anna allergic?\n\
+         \x20 [2026-11-22 20:41] you in \"main\": Bob is tall",
+    );
+    assert_snapshot!(answer, @r#"
+    You asked me on 22 November 2026: "is Anna allergic?"
+
+    (I am running offline: no model is connected.)
+    "#);
+}
+
+#[test]
 fn an_answer_of_its_own_is_never_quoted() {
     let earlier = from_history(
         "who is Bob?",
