@@ -20,6 +20,8 @@ const MOST_TEXTS_ELSEWHERE: usize = 64;
 /// 8,192 tokens are read of a text, and a token has hardly ever less than two bytes. Of a longer text
 /// the beginning stands for the whole: a vector of that is better than none.
 const MOST_BYTES_OF_A_TEXT: usize = 2 * 8_192;
+/// A text that is too long even so is halved, but not below this: then something else is wrong.
+const LEAST_BYTES_OF_A_TEXT: usize = 128;
 /// 300,000 tokens are read of one request.
 const MOST_BYTES: usize = 2 * 300_000;
 
@@ -86,6 +88,19 @@ impl OpenAiEmbeddings {
         )
         .await?;
         self.read(&answer, texts.len())
+    }
+
+    /// Asks for the vector of as much of a text as the server reads. Servers at home often read only a
+    /// page, and do not say how much that is.
+    async fn ask_for_beginning(&self, mut text: &str) -> Result<Vec<f32>, LlmError> {
+        loop {
+            match self.ask(&[text]).await {
+                Err(error) if error.is_context_overflow() && text.len() > LEAST_BYTES_OF_A_TEXT => {
+                    text = &text[..text.floor_char_boundary(text.len() / 2)];
+                }
+                asked => return Ok(asked?.pop().expect("one vector for one text")),
+            }
+        }
     }
 
     fn read(&self, answer: &Value, expected: usize) -> Result<Vec<Vec<f32>>, LlmError> {
@@ -170,7 +185,14 @@ impl EmbeddingProvider for OpenAiEmbeddings {
         };
         let mut vectors = Vec::with_capacity(texts.len());
         for batch in batches(&texts, most) {
-            vectors.extend(self.ask(batch).await?);
+            match self.ask(batch).await {
+                Err(error) if error.is_context_overflow() => {
+                    for text in batch {
+                        vectors.push(self.ask_for_beginning(text).await?);
+                    }
+                }
+                asked => vectors.extend(asked?),
+            }
         }
         Ok(vectors)
     }

@@ -98,6 +98,7 @@ impl<'a> Said<'a> {
                 "context size",
                 "maximum context",
                 "prompt is too long",
+                "too large to process",
             ])
         {
             return ErrorKind::ContextOverflow;
@@ -231,6 +232,11 @@ mod tests {
             (
                 400,
                 json!({"object": "error", "message": "This model's maximum context length is 4096 tokens.", "type": "BadRequestError", "code": 400}),
+                ContextOverflow,
+            ),
+            (
+                500,
+                json!({"error": {"code": 500, "message": "input (3000 tokens) is too large to process. increase the physical batch size (current batch size: 512)", "type": "server_error"}}),
                 ContextOverflow,
             ),
             (

@@ -1,6 +1,7 @@
 //! What crosses the wire: here what both protocols share, in the modules each of them.
 
 mod chat_answer;
+mod embeddings;
 mod request;
 mod responses_answer;
 
