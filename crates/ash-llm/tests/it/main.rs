@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod anthropic;
+mod anthropic_faults;
 mod fallback;
 mod openai;
 mod retry;
