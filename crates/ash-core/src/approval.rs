@@ -50,17 +50,22 @@ impl Approvals {
         self.allowed.insert(tool.to_owned());
     }
 
-    /// Waits for the answer to a question. Nobody there to answer means no.
-    pub(crate) async fn wait(&mut self, id: &ApprovalId, cancel: &CancellationToken) -> Decision {
+    /// Waits for the answer to a question; there is none when the turn is cancelled. Where nobody is
+    /// left who could answer, it is a no.
+    pub(crate) async fn wait(
+        &mut self,
+        id: &ApprovalId,
+        cancel: &CancellationToken,
+    ) -> Option<Decision> {
         loop {
-            let answer = tokio::select! {
-                answer = self.decisions.recv() => answer,
-                () = cancel.cancelled() => None,
-            };
-            match answer {
-                Some((asked, decision)) if asked == *id => return decision,
-                Some(_) => {}
-                None => return Decision::Deny,
+            // Dropping `recv` is safe: an answer stays in the queue until it is taken.
+            tokio::select! {
+                answer = self.decisions.recv() => match answer {
+                    Some((asked, decision)) if asked == *id => return Some(decision),
+                    Some(_) => {}
+                    None => return Some(Decision::Deny),
+                },
+                () = cancel.cancelled() => return None,
             }
         }
     }

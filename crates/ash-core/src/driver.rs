@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ash_llm::{Completion, ErrorKind, LlmError, LlmEvent, Model, Request, ToolCall, ToolResult};
 use ash_memory::{
-    Answer, ApprovalId, InboxState, Lease, MemoryError, NewApproval, NewOutbox, OutboxId, Record,
-    TokenUsage, ToolExecutionId, Viewer,
+    Answer, ApprovalId, ChatKind, InboxState, Lease, MemoryError, NewApproval, NewOutbox, OutboxId,
+    Record, TokenUsage, ToolExecutionId, Viewer,
 };
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::approval::{Approvals, Decision};
 use crate::event::Finished;
-use crate::session::{Key, Speaker};
+use crate::session::{Key, Queued, Speaker};
 use crate::tool::{Tool, ToolContext, ToolError, ToolOutput};
 use crate::turn::{Step, Turn};
-use crate::{Agent, Event, Outcome, Words, history, untrusted};
+use crate::{Agent, Event, Outcome, history, untrusted};
 
 /// How many tools run at the same time.
 const PARALLEL_TOOLS: usize = 8;
@@ -40,9 +40,15 @@ pub(crate) struct Run<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) viewer: Viewer,
     pub(crate) author: Option<String>,
-    pub(crate) steering: &'a mut mpsc::Receiver<Words>,
+    pub(crate) steering: &'a mut mpsc::Receiver<Queued>,
+    /// Words that the turn has and the database has not. They outlive the run, in case it fails.
+    pub(crate) taken: &'a mut Vec<Queued>,
     pub(crate) approvals: &'a mut Approvals,
+    /// Ends whatever is waited for.
     pub(crate) cancel: CancellationToken,
+    /// Tells that the person wants the turn to end. Without it, a cancelled turn is left as it is,
+    /// for the next process to go on with.
+    pub(crate) interrupt: CancellationToken,
     /// Facts that go into the next transaction with the messages.
     pub(crate) facts: Vec<Record>,
     /// What is told once the facts are stored.
@@ -51,33 +57,39 @@ pub(crate) struct Run<'a> {
     pub(crate) request: Request,
 }
 
+/// How a run came to its end.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    Finished(Finished),
+    /// The process leaves in the middle; what was done is stored, and the rest is still to do.
+    Left,
+}
+
 impl Run<'_> {
-    pub(crate) async fn drive(mut self, turn: &mut Turn) -> Result<Finished, MemoryError> {
+    pub(crate) async fn drive(mut self, turn: &mut Turn) -> Result<Ended, MemoryError> {
         loop {
             let step = turn.next_step();
-            if let Step::Finished(outcome) = step {
-                return self.finish(turn, outcome).await;
-            }
-            if self.cancel.is_cancelled() {
-                turn.stop("");
-                continue;
-            }
             match step {
+                Step::Finished(outcome) => {
+                    return self.finish(turn, outcome).await.map(Ended::Finished);
+                }
+                _ if self.interrupt.is_cancelled() => turn.stop(""),
+                _ if self.cancel.is_cancelled() => return Ok(Ended::Left),
                 Step::CallModel => {
                     self.save(turn).await?;
                     self.call_model(turn).await;
                 }
                 Step::AskApproval(calls) => {
                     self.save(turn).await?;
-                    let denied = self.ask_owner(turn, calls).await?;
-                    turn.on_decisions(denied);
+                    if let Some(denied) = self.ask_owner(calls).await? {
+                        turn.on_decisions(denied);
+                    }
                 }
                 Step::RunTools(calls) => {
                     let results = self.run_tools(turn, calls).await?;
                     self.take_steering(turn);
                     turn.on_results(results);
                 }
-                Step::Finished(_) => {}
             }
         }
     }
@@ -97,7 +109,9 @@ impl Run<'_> {
                 let approvals = &*self.approvals;
                 turn.on_completion(completion, |call| approvals.asks(agent, call));
             }
-            Err(error) if error.is_cancelled() || self.cancel.is_cancelled() => turn.stop(&partial),
+            Err(_) if self.interrupt.is_cancelled() => turn.stop(&partial),
+            // The process leaves, which the loop sees next.
+            Err(_) if self.cancel.is_cancelled() => {}
             Err(error) => {
                 tracing::warn!(%error, "model call failed");
                 turn.fail(&partial, error.to_string(), error.hint().to_owned());
@@ -174,24 +188,34 @@ impl Run<'_> {
     }
 
     /// Gives the words that came in meanwhile to the turn. Their rows are done with the transaction
-    /// that stores them, because from then on they are answered with this turn.
+    /// that stores them, because from then on they are answered with this turn. Words that come
+    /// after an interrupt are not for this turn.
     fn take_steering(&mut self, turn: &mut Turn) {
-        while let Ok(words) = self.steering.try_recv() {
-            turn.steer(words.content);
-            self.facts
-                .push(Record::Inbox(words.inbox, InboxState::Done));
+        if self.cancel.is_cancelled() {
+            return;
+        }
+        while let Ok(queued) = self.steering.try_recv() {
+            turn.steer(queued.words.content.clone());
+            let done = Record::Inbox(queued.words.inbox.clone(), InboxState::Done);
+            self.facts.push(done);
             self.news.push(Event::Steered);
+            self.taken.push(queued);
         }
     }
 
+    /// Asks about each call and returns those that must not run, or nothing where the turn ends
+    /// before all is answered: that is nobody's no.
     async fn ask_owner(
         &mut self,
-        turn: &Turn,
         calls: Vec<ToolCall>,
-    ) -> Result<HashMap<String, String>, MemoryError> {
-        debug_assert!(turn.unsaved().is_empty());
+    ) -> Result<Option<HashMap<String, String>>, MemoryError> {
+        let memory = self.agent.memory();
         let mut denied = HashMap::new();
         for call in calls {
+            // An earlier answer may have been for the whole session.
+            if !self.approvals.asks(self.agent, &call) {
+                continue;
+            }
             let id = ApprovalId::generate();
             let question = NewApproval {
                 id: id.clone(),
@@ -200,22 +224,26 @@ impl Run<'_> {
                 call_id: Some(call.id.clone()),
                 question: serde_json::json!({ "tool": call.name, "arguments": call.arguments }),
             };
-            self.agent.memory().ask(question).await?;
-            self.tell(Event::ApprovalNeeded {
+            self.lease.record(vec![Record::Approval(question)]).await?;
+            let asked = Event::ApprovalNeeded {
                 id: id.clone(),
                 call: call.clone(),
-            })
-            .await;
-            let decision = self.approvals.wait(&id, &self.cancel).await;
+            };
+            self.tell(asked).await;
+            let Some(decision) = self.approvals.wait(&id, &self.cancel).await else {
+                memory.answer(&id, Answer::Expired, None).await?;
+                return Ok(None);
+            };
             let answer = match decision {
                 Decision::Once | Decision::Session => Answer::Approved,
                 Decision::Deny => Answer::Denied,
             };
-            self.agent.memory().answer(&id, answer, None).await?;
-            match decision {
-                Decision::Once => {}
-                Decision::Session => self.approvals.allow(&call.name),
-                Decision::Deny => {
+            memory.answer(&id, answer, None).await?;
+            match (decision, self.key.kind) {
+                (Decision::Session, ChatKind::Private) => self.approvals.allow(&call.name),
+                // In a group others speak too, so a yes is for this call.
+                (Decision::Session, ChatKind::Group) | (Decision::Once, _) => {}
+                (Decision::Deny, _) => {
                     denied.insert(
                         call.id,
                         "not run: the owner said no; do not try again unless asked".to_owned(),
@@ -223,32 +251,38 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(denied)
+        Ok(Some(denied))
     }
 
-    /// Stores the intent of each call, then runs them, then returns the results in call order.
+    /// Stores the intent of the calls that start next, runs them, and so on; returns the results in
+    /// call order. Once the turn is cancelled nothing starts any more.
     async fn run_tools(
         &mut self,
         turn: &mut Turn,
         calls: Vec<ToolCall>,
     ) -> Result<Vec<ToolResult>, MemoryError> {
-        let mut jobs = Vec::with_capacity(calls.len());
-        for call in calls {
-            let id = ToolExecutionId::generate();
-            self.facts.push(Record::ToolStarted {
-                id: id.clone(),
-                session: self.speaker.session.clone(),
-                turn: Some(self.speaker.turn.clone()),
-                call_id: Some(call.id.clone()),
-                tool: call.name.clone(),
-                input: serde_json::Value::Object(call.arguments.clone()),
-            });
-            jobs.push((id, call));
-        }
-        self.save(turn).await?;
-        let mut results = Vec::with_capacity(jobs.len());
-        for batch in batches(self.agent, jobs) {
-            let done: Vec<Result<ToolResult, MemoryError>> = stream::iter(batch)
+        let mut results = Vec::with_capacity(calls.len());
+        for batch in batches(self.agent, calls) {
+            if self.cancel.is_cancelled() {
+                results.extend(batch.into_iter().map(|call| not_started(call.id)));
+                continue;
+            }
+            let jobs: Vec<(ToolExecutionId, ToolCall)> = batch
+                .into_iter()
+                .map(|call| (ToolExecutionId::generate(), call))
+                .collect();
+            for (id, call) in &jobs {
+                self.facts.push(Record::ToolStarted {
+                    id: id.clone(),
+                    session: self.speaker.session.clone(),
+                    turn: Some(self.speaker.turn.clone()),
+                    call_id: Some(call.id.clone()),
+                    tool: call.name.clone(),
+                    input: serde_json::Value::Object(call.arguments.clone()),
+                });
+            }
+            self.save(turn).await?;
+            let done: Vec<Result<ToolResult, MemoryError>> = stream::iter(jobs)
                 .map(|(id, call)| self.run_tool(id, call))
                 .buffered(PARALLEL_TOOLS)
                 .collect()
@@ -277,10 +311,14 @@ impl Run<'_> {
         };
         let duration = started.elapsed();
         let success = outcome.is_ok();
-        let content = match outcome {
-            Ok(output) => untrusted::wrap(&call.name, output.content),
-            Err(error) => ToolOutput::text(error.to_string()).content,
-        };
+        // What a tool says of its failure may come from outside as well.
+        let content = untrusted::wrap(
+            &call.name,
+            match outcome {
+                Ok(output) => output.content,
+                Err(error) => ToolOutput::text(error.to_string()).content,
+            },
+        );
         self.lease
             .record(vec![Record::ToolFinished {
                 id,
@@ -334,7 +372,7 @@ impl Run<'_> {
             records.push(Record::Message(history::to_stored(
                 message,
                 &self.speaker.session,
-                &self.speaker.turn,
+                Some(&self.speaker.turn),
                 author,
             )));
             if message.role == ash_llm::Role::Assistant {
@@ -349,6 +387,7 @@ impl Run<'_> {
             self.lease.record(records).await?;
         }
         turn.saved();
+        self.taken.clear();
         news.append(&mut self.news);
         for event in news {
             self.tell(event).await;
@@ -373,7 +412,11 @@ impl Run<'_> {
             self.speaker.turn.clone(),
             match outcome {
                 Outcome::Failed { .. } => InboxState::Failed,
-                _ => InboxState::Done,
+                Outcome::Answered
+                | Outcome::CutOff
+                | Outcome::Refused { .. }
+                | Outcome::StepLimit
+                | Outcome::Interrupted => InboxState::Done,
             },
         ));
         self.save(turn).await?;
@@ -389,21 +432,24 @@ impl Run<'_> {
     }
 }
 
+fn not_started(call_id: String) -> ToolResult {
+    ToolResult::text(call_id, "not run: the turn was interrupted before it", true)
+}
+
 /// Splits calls into groups that may run at the same time, in order.
-fn batches(
-    agent: &Agent,
-    jobs: Vec<(ToolExecutionId, ToolCall)>,
-) -> Vec<Vec<(ToolExecutionId, ToolCall)>> {
-    let mut batches: Vec<Vec<(ToolExecutionId, ToolCall)>> = Vec::new();
+fn batches(agent: &Agent, calls: Vec<ToolCall>) -> Vec<Vec<ToolCall>> {
+    let mut batches: Vec<Vec<ToolCall>> = Vec::new();
     let mut last_was_open = false;
-    for job in jobs {
+    for call in calls {
         let open = agent
             .tools()
-            .get(&job.1.name)
+            .get(&call.name)
             .is_none_or(|tool| tool.runs_beside_others());
         match batches.last_mut() {
-            Some(batch) if open && last_was_open => batch.push(job),
-            _ => batches.push(vec![job]),
+            Some(batch) if open && last_was_open && batch.len() < PARALLEL_TOOLS => {
+                batch.push(call);
+            }
+            _ => batches.push(vec![call]),
         }
         last_was_open = open;
     }

@@ -19,8 +19,8 @@ const INTERRUPTED: &str = "(Interrupted.)";
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) messages: Vec<Message>,
-    /// The turn and the id of each message, where it is stored.
-    origin: Vec<Option<(TurnId, MessageId)>>,
+    /// The id of each message, and its turn; imported messages have none.
+    origin: Vec<(MessageId, Option<TurnId>)>,
 }
 
 impl History {
@@ -28,23 +28,21 @@ impl History {
         let mut history = Self::default();
         for row in stored {
             history.messages.push(to_message(row));
-            history
-                .origin
-                .push(row.turn.clone().map(|turn| (turn, row.id.clone())));
+            history.origin.push((row.id.clone(), row.turn.clone()));
         }
         history
     }
 
     /// Returns the turn that the newest message belongs to.
     pub(crate) fn last_turn(&self) -> Option<&TurnId> {
-        self.origin.last()?.as_ref().map(|(turn, _)| turn)
+        self.origin.last()?.1.as_ref()
     }
 
     /// Returns where the messages of a turn begin.
     pub(crate) fn start_of(&self, turn: &TurnId) -> Option<usize> {
         self.origin
             .iter()
-            .position(|origin| matches!(origin, Some((known, _)) if known == turn))
+            .position(|(_, known)| known.as_ref() == Some(turn))
     }
 
     /// Drops the oldest turns when there are more than twice `keep` messages of people and final
@@ -73,11 +71,11 @@ impl History {
         if cut == 0 {
             return None;
         }
-        self.origin.first()?.as_ref().map(|(_, id)| id.clone())
+        self.origin.first().map(|(id, _)| id.clone())
     }
 
     fn begins_turn(&self, index: usize) -> bool {
-        let turn = |index: usize| self.origin[index].as_ref().map(|(turn, _)| turn);
+        let turn = |index: usize| self.origin[index].1.as_ref();
         let message = &self.messages[index];
         message.role == Role::User
             && message.results().next().is_none()
@@ -117,9 +115,10 @@ impl History {
         closing
     }
 
-    pub(crate) fn extend(&mut self, messages: Vec<Message>) {
-        self.origin.extend(messages.iter().map(|_| None));
-        self.messages.extend(messages);
+    /// Adds what was stored meanwhile.
+    pub(crate) fn push(&mut self, message: Message, id: MessageId, turn: Option<TurnId>) {
+        self.messages.push(message);
+        self.origin.push((id, turn));
     }
 }
 
@@ -140,19 +139,14 @@ pub(crate) fn mend(messages: Vec<Message>) -> Vec<Message> {
     let mut mended: Vec<Message> = Vec::with_capacity(messages.len());
     let mut used_ids = HashSet::new();
     for mut message in messages {
-        message.content.retain(|part| match part {
-            Content::Text { text } | Content::Context { text } => !text.trim().is_empty(),
-            _ => true,
-        });
+        drop_blanks(&mut message);
         let open = open_calls(mended.last());
         match message.role {
             Role::Assistant => {
+                tidy_reply(&mut message);
                 message.content.retain(|part| match part {
                     Content::ToolCall(call) => {
                         !call.id.is_empty() && used_ids.insert(call.id.clone())
-                    }
-                    Content::ToolResult(_) | Content::Context { .. } | Content::Image { .. } => {
-                        false
                     }
                     _ => true,
                 });
@@ -236,8 +230,28 @@ fn unanswered(open: &[String]) -> Message {
     )
 }
 
+/// Brings a model's reply into the form that it has when it is read again, so that what is sent now
+/// and what is sent later are the same bytes.
+pub(crate) fn tidy_reply(message: &mut Message) {
+    drop_blanks(message);
+    message.content.retain(|part| {
+        !matches!(
+            part,
+            Content::ToolResult(_) | Content::Context { .. } | Content::Image { .. }
+        )
+    });
+    drop_last_thinking(message);
+}
+
+fn drop_blanks(message: &mut Message) {
+    message.content.retain(|part| match part {
+        Content::Text { text } | Content::Context { text } => !text.trim().is_empty(),
+        _ => true,
+    });
+}
+
 /// Thinking that nothing follows was cut off; providers refuse it as the end of a message.
-pub(crate) fn drop_last_thinking(message: &mut Message) {
+fn drop_last_thinking(message: &mut Message) {
     while matches!(message.content.last(), Some(Content::Thinking { .. })) {
         message.content.pop();
     }
@@ -262,7 +276,7 @@ fn is_said(message: &Message) -> bool {
 pub(crate) fn to_stored(
     message: &Message,
     session: &SessionId,
-    turn: &TurnId,
+    turn: Option<&TurnId>,
     author: Option<&str>,
 ) -> NewMessage {
     let context: Vec<&str> = message
@@ -287,17 +301,17 @@ pub(crate) fn to_stored(
     NewMessage {
         id: MessageId::generate(),
         session: session.clone(),
-        turn: Some(turn.clone()),
+        turn: turn.cloned(),
         role: match message.role {
             Role::Assistant => ash_memory::Role::Assistant,
             // Words said while tools ran stand behind the results; they are a person's.
             Role::User if is_answer_of_tools && text.is_empty() => ash_memory::Role::Tool,
             Role::User => ash_memory::Role::User,
         },
-        content: text,
         blocks: json!(blocks),
         context: (!context.is_empty()).then(|| context.join("\n")),
-        author: author.map(str::to_owned),
+        author: author.filter(|_| !text.is_empty()).map(str::to_owned),
+        content: text,
         token_count: None,
         metadata,
     }
@@ -308,7 +322,13 @@ fn to_message(row: &StoredMessage) -> Message {
         ash_memory::Role::Assistant => Role::Assistant,
         ash_memory::Role::User | ash_memory::Role::Tool => Role::User,
     };
-    let mut content: Vec<Content> = serde_json::from_value(row.blocks.clone()).unwrap_or_default();
+    let mut content: Vec<Content> = match &row.blocks {
+        Value::Null => Vec::new(),
+        blocks => serde_json::from_value(blocks.clone()).unwrap_or_else(|error| {
+            tracing::warn!(%error, message = %row.id, "stored message not readable, its text is used");
+            Vec::new()
+        }),
+    };
     if content.is_empty() && !row.content.is_empty() {
         // Imported messages have words only.
         content.push(Content::Text {

@@ -41,8 +41,11 @@ fn rules(has_tools: bool) -> String {
 /// Returns what a model is told along with a message: when it was written, on the person's clock.
 pub(crate) fn context(now: Timestamp, zone: &TimeZone) -> String {
     let local = now.to_zoned(zone.clone());
-    let zone = zone.iana_name().unwrap_or("UTC");
-    format!("[{}, {zone}]", local.strftime("%A, %-d %B %Y, %H:%M"))
+    let time = local.strftime("%A, %-d %B %Y, %H:%M");
+    match zone.iana_name() {
+        Some(name) => format!("[{time}, {name}]"),
+        None => format!("[{time}, UTC{}]", local.strftime("%:z")),
+    }
 }
 
 #[cfg(test)]

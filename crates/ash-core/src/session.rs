@@ -1,24 +1,19 @@
-//! One chat: a task that owns it, takes words in, and runs one turn at a time.
+//! The handle of a chat, and what it hands to the task that owns the chat.
 
-use std::collections::{HashMap, VecDeque};
-use std::panic::AssertUnwindSafe;
+mod task;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ash_llm::{Content, Message, Model, Role};
-use ash_memory::{
-    Accepted, ApprovalId, ChatKind, InboxId, InboxState, Lease, MemoryError, Record, SessionId,
-    TurnId, Viewer,
-};
-use futures_util::FutureExt;
-use tokio::sync::mpsc;
+use ash_llm::{Content, Model};
+use ash_memory::{Accepted, ApprovalId, ChatKind, InboxId, Lease, SessionId, TurnId};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::approval::{Approvals, Decision};
-use crate::driver::Run;
-use crate::event::Finished;
-use crate::history::{self, History, Known};
-use crate::turn::Turn;
-use crate::{Agent, Error, Event, Outcome, Said, Stamped, Words, prompt};
+use self::task::Task;
+use crate::approval::Decision;
+use crate::{Agent, Error, Event, Said, Stamped, Words};
 
 /// How many messages may wait for a session. One more is refused, not lost: it stays in the inbox.
 const INBOX: usize = 32;
@@ -62,15 +57,23 @@ pub struct Session {
     key: Key,
     commands: mpsc::Sender<Command>,
     decisions: mpsc::Sender<(ApprovalId, Decision)>,
+    room: Arc<Semaphore>,
     agent: Agent,
 }
 
 /// What a session tells, in order.
 pub type Events = mpsc::Receiver<Stamped>;
 
+/// Words on their way to a turn. How many there may be is bounded by their permits.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) words: Words,
+    _room: OwnedSemaphorePermit,
+}
+
 #[derive(Debug)]
 enum Command {
-    Say(Words),
+    Say(Queued),
     Interrupt,
     UseModel(Model),
     StartAfresh,
@@ -79,6 +82,8 @@ enum Command {
 impl Session {
     /// Accepts `text` into the inbox and says it. During a turn, the model reads it at its next call.
     pub async fn say(&self, text: &str) -> Result<InboxId, Error> {
+        // Room first: what is accepted has to be answered.
+        let room = self.room()?;
         let external = uuid::Uuid::now_v7().to_string();
         let raw = serde_json::to_string(&Said {
             text: text.to_owned(),
@@ -90,19 +95,22 @@ impl Session {
             .accept(&self.key.provider, &self.key.chat_id, &external, &raw, None)
             .await?;
         let (Accepted::New(inbox) | Accepted::Duplicate(inbox)) = accepted;
-        self.say_accepted(Words {
+        let words = Words {
             inbox: inbox.clone(),
             author: None,
             content: vec![Content::Text {
                 text: text.to_owned(),
             }],
-        })?;
+        };
+        self.send(Command::Say(Queued { words, _room: room }))?;
         Ok(inbox)
     }
 
     /// Says what the intake accepted before. Words whose turn a crash cut short continue that turn.
+    /// Where there is no room they stay in the inbox, and are to be said again later.
     pub fn say_accepted(&self, words: Words) -> Result<(), Error> {
-        self.send(Command::Say(words))
+        let room = self.room()?;
+        self.send(Command::Say(Queued { words, _room: room }))
     }
 
     /// Ends the turn that runs; what was said so far is kept.
@@ -132,12 +140,17 @@ impl Session {
         &self.id
     }
 
+    fn room(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let room = self.room.clone().try_acquire_owned();
+        room.map_err(|_| Error::SessionBusy)
+    }
+
     fn send(&self, command: Command) -> Result<(), Error> {
         self.commands
             .try_send(command)
             .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::SessionBusy,
-                mpsc::error::TrySendError::Closed(_) => Error::SessionEnded,
+                TrySendError::Full(_) => Error::SessionBusy,
+                TrySendError::Closed(_) => Error::SessionEnded,
             })
     }
 
@@ -148,31 +161,25 @@ impl Session {
         lease: Lease,
         cancel: CancellationToken,
     ) -> (Self, Events) {
-        let (commands, inbox) = mpsc::channel(INBOX);
+        // Room for all words and as many other commands.
+        let (commands, inbox) = mpsc::channel(2 * INBOX);
         let (decisions, decided) = mpsc::channel(INBOX);
         let (events, listener) = mpsc::channel(EVENTS);
-        let task = Task {
-            viewer: Viewer::Chat {
-                session: id.clone(),
-                user_id: key.user_id.clone(),
-                private: key.kind == ChatKind::Private,
-            },
-            model: agent.model().clone(),
-            agent: agent.clone(),
-            key: key.clone(),
-            id: id.clone(),
-            approvals: Approvals::new(decided),
+        let task = Task::new(
+            agent.clone(),
+            key.clone(),
+            id.clone(),
+            decided,
             events,
-            seq: AtomicU64::new(0),
-            waiting: VecDeque::new(),
             lease,
-        };
+        );
         agent.track(task.run(inbox, cancel));
         let session = Self {
             id,
             key,
             commands,
             decisions,
+            room: Arc::new(Semaphore::new(INBOX)),
             agent,
         };
         (session, listener)
@@ -186,294 +193,33 @@ pub(crate) struct Speaker<'a> {
     pub(crate) turn: TurnId,
     seq: &'a AtomicU64,
     events: &'a mpsc::Sender<Stamped>,
+    /// From then on nobody who does not listen is waited for.
+    cancel: CancellationToken,
 }
 
 impl Speaker<'_> {
+    /// Tells an event to whoever listens. The turn waits for a slow listener until it is cancelled;
+    /// what is not heard then is still in the record.
     pub(crate) async fn tell(&self, event: Event) {
+        self.tell_until(event, &self.cancel).await;
+    }
+
+    /// Tells an event that is waited for even by those who cancelled the turn.
+    async fn tell_until(&self, event: Event, cancel: &CancellationToken) {
         let stamped = Stamped {
             session: self.session.clone(),
             turn: self.turn.clone(),
             seq: self.seq.fetch_add(1, Ordering::Relaxed),
             event,
         };
-        // Nobody listens any more: the turn goes on, because its record is what counts.
-        let _ = self.events.send(stamped).await;
-    }
-}
-
-struct Task {
-    agent: Agent,
-    key: Key,
-    id: SessionId,
-    viewer: Viewer,
-    model: Model,
-    approvals: Approvals,
-    events: mpsc::Sender<Stamped>,
-    seq: AtomicU64,
-    waiting: VecDeque<Words>,
-    lease: Lease,
-}
-
-impl Task {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Command>, cancel: CancellationToken) {
-        loop {
-            while let Some(words) = self.waiting.pop_front() {
-                if cancel.is_cancelled() {
-                    return;
-                }
-                self.turn(words, &mut inbox, &cancel).await;
-            }
-            let command = tokio::select! {
-                command = inbox.recv() => command,
-                () = cancel.cancelled() => None,
-            };
-            match command {
-                Some(Command::Say(words)) => self.waiting.push_back(words),
-                Some(Command::UseModel(model)) => self.model = model,
-                Some(Command::StartAfresh) => self.start_afresh().await,
-                // There is no turn to interrupt.
-                Some(Command::Interrupt) => {}
-                None => return,
-            }
-        }
-    }
-
-    async fn start_afresh(&self) {
-        if let Err(error) = self.agent.memory().start_context(&self.id, None).await {
-            tracing::warn!(%error, "context not started afresh");
-        }
-    }
-
-    /// Runs one turn to its end, taking commands meanwhile.
-    async fn turn(
-        &mut self,
-        words: Words,
-        inbox: &mut mpsc::Receiver<Command>,
-        cancel: &CancellationToken,
-    ) {
-        let turn_id = words.inbox.clone();
-        let span = tracing::info_span!("turn", session = %self.id, turn = %turn_id);
-        let turn_cancel = cancel.child_token();
-        let (steering, mut steered) = mpsc::channel(INBOX);
-        let mut later = Vec::new();
-        let (model, id) = (self.model.clone(), self.id.clone());
-        let mut next_model = None;
-        let mut afresh = false;
-        let speaker = Speaker {
-            session: id,
-            turn: turn_id.clone(),
-            seq: &self.seq,
-            events: &self.events,
+        let Err(TrySendError::Full(stamped)) = self.events.try_send(stamped) else {
+            // Told, or nobody is there to be told.
+            return;
         };
-        let work = Work {
-            agent: &self.agent,
-            key: &self.key,
-            viewer: &self.viewer,
-            model: &model,
-            speaker: &speaker,
-            lease: &self.lease,
-        };
-        let ended = {
-            let run = work.run(
-                words,
-                &mut steered,
-                &mut self.approvals,
-                turn_cancel.clone(),
-            );
-            let run = tracing::Instrument::instrument(AssertUnwindSafe(run).catch_unwind(), span);
-            tokio::pin!(run);
-            let mut open = true;
-            loop {
-                // Dropping `recv` is safe: a command stays in the queue until it is taken.
-                let command = tokio::select! {
-                    ended = &mut run => break ended,
-                    command = inbox.recv(), if open => command,
-                };
-                match command {
-                    Some(Command::Say(words)) => {
-                        if let Err(error) = steering.try_send(words) {
-                            later.push(error.into_inner());
-                        }
-                    }
-                    Some(Command::Interrupt) => turn_cancel.cancel(),
-                    Some(Command::UseModel(model)) => next_model = Some(model),
-                    Some(Command::StartAfresh) => afresh = true,
-                    None => open = false,
-                }
-            }
-        };
-        let finished = match ended {
-            Ok(Ok(finished)) => finished,
-            Ok(Err(error)) => work.failed(error.to_string(), error_hint(&error)).await,
-            Err(_) => {
-                work.failed(
-                    "Ash broke down".to_owned(),
-                    "this is a fault of Ash; try again",
-                )
-                .await
-            }
-        };
-        tracing::info!(parent: None, outcome = finished.outcome.as_str(), "turn finished");
-        speaker.tell(Event::TurnFinished(finished)).await;
-        // Words that came too late for this turn begin the next.
-        while let Ok(words) = steered.try_recv() {
-            self.waiting.push_back(words);
-        }
-        self.waiting.extend(later);
-        if let Some(model) = next_model {
-            self.model = model;
-        }
-        if afresh {
-            self.start_afresh().await;
+        tokio::select! {
+            // Both are safe to drop: the turn goes on either way, because its record is what counts.
+            _ = self.events.send(stamped) => {}
+            () = cancel.cancelled() => {}
         }
     }
-}
-
-/// What one turn borrows from its session.
-struct Work<'a> {
-    agent: &'a Agent,
-    key: &'a Key,
-    viewer: &'a Viewer,
-    model: &'a Model,
-    speaker: &'a Speaker<'a>,
-    lease: &'a Lease,
-}
-
-impl Work<'_> {
-    async fn run(
-        &self,
-        words: Words,
-        steering: &mut mpsc::Receiver<Words>,
-        approvals: &mut Approvals,
-        cancel: CancellationToken,
-    ) -> Result<Finished, MemoryError> {
-        let author = words.author.clone();
-        let (mut turn, facts) = self.prepare(words).await?;
-        let run = Run {
-            agent: self.agent,
-            model: self.model,
-            key: self.key,
-            speaker: self.speaker,
-            lease: self.lease,
-            viewer: self.viewer.clone(),
-            author,
-            steering,
-            approvals,
-            cancel,
-            facts,
-            news: Vec::new(),
-            request: self.agent.request(self.model, &self.speaker.session),
-        };
-        run.drive(&mut turn).await
-    }
-
-    /// Reads the history, closes what a crash left open in it, and begins or continues the turn.
-    async fn prepare(&self, words: Words) -> Result<(Turn, Vec<Record>), MemoryError> {
-        let memory = self.agent.memory();
-        let (session, turn_id) = (&self.speaker.session, &self.speaker.turn);
-        let limit = self.agent.settings().step_limit;
-        let mut history = History::load(&memory.history(session, None).await?);
-        let resumes = history.start_of(turn_id).is_some();
-        self.speaker
-            .tell(Event::TurnStarted {
-                words: text_of(&words.content),
-                resumed: resumes,
-            })
-            .await;
-        let known = self.known_calls(&history).await?;
-        let closing = history.closing(&known, resumes);
-        if !closing.is_empty() {
-            let records = closing
-                .iter()
-                .map(|message| Record::Message(history::to_stored(message, session, turn_id, None)))
-                .collect();
-            self.lease.record(records).await?;
-            history.extend(closing);
-        }
-        if let (false, Some(first)) = (
-            resumes,
-            history.shorten(self.agent.settings().max_context_messages),
-        ) {
-            memory.start_context(session, Some(&first)).await?;
-        }
-        let facts = vec![Record::Inbox(turn_id.clone(), InboxState::Working)];
-        if resumes {
-            let start = history.start_of(turn_id).unwrap_or_default();
-            let mended = history::mend(history.messages);
-            let start = start.min(mended.len());
-            return Ok((Turn::resume(mended, start, limit), facts));
-        }
-        let mut content = vec![Content::Context {
-            text: prompt::context(self.agent.clock().now(), self.agent.timezone()),
-        }];
-        content.extend(words.content);
-        let message = Message {
-            role: Role::User,
-            content,
-            origin: None,
-        };
-        Ok((
-            Turn::begin(history::mend(history.messages), message, limit),
-            facts,
-        ))
-    }
-
-    /// Returns what is stored of the tool calls of the newest turn.
-    async fn known_calls(&self, history: &History) -> Result<HashMap<String, Known>, MemoryError> {
-        let Some(turn) = history.last_turn() else {
-            return Ok(HashMap::new());
-        };
-        let executions = self
-            .agent
-            .memory()
-            .tool_executions(&self.speaker.session, Some(turn))
-            .await?;
-        Ok(executions
-            .into_iter()
-            .filter_map(|execution| {
-                let known = match execution.outcome {
-                    Some(outcome) => Known::Finished {
-                        content: serde_json::from_str(&outcome.output).unwrap_or_default(),
-                        success: outcome.success,
-                    },
-                    None => Known::Started,
-                };
-                Some((execution.call_id?, known))
-            })
-            .collect())
-    }
-
-    /// Ends a turn that could not be driven to its end. What can be stored of that is stored.
-    async fn failed(&self, error: String, hint: &str) -> Finished {
-        tracing::error!(error, "turn failed");
-        let reply = format!("(No answer: {error}.)");
-        let records = vec![Record::Inbox(self.speaker.turn.clone(), InboxState::Failed)];
-        if let Err(error) = self.lease.record(records).await {
-            tracing::error!(%error, "the end of the turn is not stored");
-        }
-        Finished {
-            outcome: Outcome::Failed {
-                error,
-                hint: hint.to_owned(),
-            },
-            reply,
-            delivery: None,
-        }
-    }
-}
-
-fn text_of(content: &[Content]) -> String {
-    content
-        .iter()
-        .filter_map(|part| match part {
-            Content::Text { text } => Some(text.as_str()),
-            _ => None,
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn error_hint(error: &MemoryError) -> &'static str {
-    let _ = error;
-    "check the disk, and run `ash db check`"
 }

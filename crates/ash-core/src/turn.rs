@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use ash_llm::{Completion, Content, Message, Role, StopReason, ToolCall, ToolResult};
 
 use crate::Outcome;
-use crate::history::drop_last_thinking;
+use crate::history::tidy_reply;
 
 /// How often a turn may call the model, unless the settings say otherwise.
 pub(crate) const STEP_LIMIT: u32 = 25;
@@ -120,14 +120,15 @@ impl Turn {
         self.unsaved = self.messages.len();
     }
 
-    /// Returns the words of the model in this turn that came last.
+    /// Returns the answer: all that the model said in this turn without going on to a tool.
     pub(crate) fn answer(&self) -> String {
-        self.messages[self.start..]
+        let said: Vec<String> = self.messages[self.start..]
             .iter()
-            .rev()
-            .find(|message| message.role == Role::Assistant)
+            .filter(|message| message.role == Role::Assistant)
+            .filter(|message| message.tool_calls().next().is_none())
             .map(Message::text)
-            .unwrap_or_default()
+            .collect();
+        said.join("\n\n")
     }
 
     /// Takes words said while the turn runs; the model reads them at its next call.
@@ -144,17 +145,18 @@ impl Turn {
         debug_assert!(matches!(self.state, State::Model));
         let Completion { message, stop, .. } = completion;
         let mut message = self.with_unique_call_ids(message);
+        tidy_reply(&mut message);
+        self.steps_left = self.steps_left.saturating_sub(1);
         if let StopReason::Refused { reason } = stop {
             message
                 .content
                 .retain(|part| !matches!(part, Content::ToolCall(_)));
             let said = reason.as_deref().unwrap_or("no reason was given");
             self.close(message, &format!("(The model declined: {said}.)"));
-            self.state = State::Finished(Outcome::Refused { reason });
+            self.finish(Outcome::Refused { reason });
             return;
         }
         let calls: Vec<ToolCall> = message.tool_calls().cloned().collect();
-        self.steps_left = self.steps_left.saturating_sub(1);
         if !calls.is_empty() {
             self.messages.push(message);
             if stop.is_cut_off() {
@@ -180,13 +182,11 @@ impl Turn {
             return;
         }
         match stop {
-            StopReason::Pause if self.steps_left > 0 && !message.content.is_empty() => {
-                self.messages.push(message);
-            }
             StopReason::Length | StopReason::ContextFull => {
                 self.close(message, "(The answer was cut off before it began.)");
                 self.finish(Outcome::CutOff);
             }
+            // Ash asks for no tool that runs at the provider, so a pause has nothing to wait for.
             StopReason::End
             | StopReason::ToolUse
             | StopReason::Pause
@@ -326,7 +326,6 @@ impl Turn {
 
     /// Adds the last message of a turn; a person always gets some words.
     fn close(&mut self, mut message: Message, otherwise: &str) {
-        drop_last_thinking(&mut message);
         if message.text().trim().is_empty() {
             message
                 .content

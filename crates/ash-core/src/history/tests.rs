@@ -69,10 +69,7 @@ fn a_long_context_is_cut_between_turns_and_in_jumps() {
     for n in 0..21 {
         let turn: TurnId = TurnId::generate();
         for message in [Message::user(format!("q{n}")), Message::assistant("a")] {
-            history.messages.push(message);
-            history
-                .origin
-                .push(Some((turn.clone(), MessageId::generate())));
+            history.push(message, MessageId::generate(), Some(turn.clone()));
         }
         let cut = history.shorten(20);
         assert_eq!(cut.is_some(), n == 20, "turn {n}");
@@ -91,14 +88,14 @@ fn what_a_crash_left_open_is_answered_from_the_record() {
             arguments: Map::new(),
         })
     });
-    history.extend(vec![
-        Message::user("go"),
-        Message {
-            role: Role::Assistant,
-            content: calls.to_vec(),
-            origin: None,
-        },
-    ]);
+    let asks = Message {
+        role: Role::Assistant,
+        content: calls.to_vec(),
+        origin: None,
+    };
+    for message in [Message::user("go"), asks] {
+        history.push(message, MessageId::generate(), None);
+    }
     let known = HashMap::from([
         (
             "a".to_owned(),
@@ -116,4 +113,15 @@ fn what_a_crash_left_open_is_answered_from_the_record() {
     assert_eq!(texts, ["42", OUTCOME_UNKNOWN, NOT_RUN]);
     assert_eq!(closing.len(), 1);
     assert_eq!(history.closing(&known, false).len(), 2);
+}
+
+#[test]
+fn imported_messages_without_turns_are_cut_once_and_stay_cut() {
+    let mut history = History::default();
+    for n in 0..30 {
+        history.push(Message::user(format!("q{n}")), MessageId::generate(), None);
+        history.push(Message::assistant("a"), MessageId::generate(), None);
+    }
+    assert!(history.shorten(20).is_some());
+    assert_eq!(history.shorten(20), None);
 }

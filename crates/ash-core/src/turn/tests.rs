@@ -89,6 +89,8 @@ fn words_said_while_the_last_answer_comes_in_are_answered_too() {
     turn.on_completion(completion("sunny", &[], StopReason::End), never);
     assert_eq!(turn.next_step(), Step::CallModel);
     assert_eq!(turn.messages().last().unwrap().text(), "and tomorrow?");
+    turn.on_completion(completion("rain", &[], StopReason::End), never);
+    assert_eq!(turn.answer(), "sunny\n\nrain");
 }
 
 #[test]
@@ -186,6 +188,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(StopReason::ToolUse),
         Just(StopReason::Length),
         Just(StopReason::ContextFull),
+        Just(StopReason::Pause),
         Just(StopReason::Refused { reason: None }),
     ];
     let ids = prop::collection::vec(prop_oneof!["[ab]", Just(String::new())], 0..4);
@@ -206,6 +209,7 @@ proptest! {
     fn every_history_is_acceptable(happenings in prop::collection::vec(happening(), 0..30)) {
         let mut turn = Turn::begin(Vec::new(), Message::user("go"), 5);
         let mut sent: Vec<Message> = Vec::new();
+        let mut steered = 0;
         for happening in happenings {
             let step = turn.next_step();
             if matches!(step, Step::CallModel | Step::Finished(_)) {
@@ -244,7 +248,8 @@ proptest! {
                     turn.on_decisions(denied);
                 }
                 (Happening::Steer(text), Step::CallModel | Step::RunTools(_)) => {
-                    turn.steer(words(&text));
+                    steered += 1;
+                    turn.steer(words(&format!("steered {steered} {text}")));
                 }
                 (Happening::Stop(partial), _) => turn.stop(&partial),
                 (Happening::Fail(partial), _) => turn.fail(&partial, "e".into(), "h".into()),
@@ -254,5 +259,11 @@ proptest! {
         turn.stop("");
         prop_assert!(matches!(turn.next_step(), Step::Finished(_)));
         prop_assert_eq!(check_history(turn.messages()), Ok(()));
+        // Nothing that a person said is dropped.
+        let all: String = turn.messages().iter().map(Message::text).collect();
+        for n in 1..=steered {
+            let words = format!("steered {n} ");
+            prop_assert!(all.contains(&words), "{words}is missing: {}", all);
+        }
     }
 }

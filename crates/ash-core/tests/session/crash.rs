@@ -201,3 +201,57 @@ async fn what_nobody_finishes_is_closed_before_the_next_words() {
     chat.say("more").await;
     assert_eq!(chat.model.requests()[0].messages.len(), 5);
 }
+
+#[tokio::test]
+async fn a_turn_that_others_followed_is_begun_anew() {
+    let look = Gated::new("look", 9);
+    let cut = Cut::after_accept("go").await.after_begin().await;
+    let later = InboxId::generate();
+    let said = |role, text: &str| {
+        Record::Message(NewMessage {
+            turn: Some(later.clone()),
+            ..NewMessage::new(cut.session.clone(), role, text)
+        })
+    };
+    let records = vec![said(Role::User, "other"), said(Role::Assistant, "done")];
+    let cut = cut.record(records).await;
+    let (chat, transcript) = cut.restart(vec![Answer::text("here")], &look).await;
+    assert!(transcript.starts_with("turn: go\n"), "{transcript}");
+    let last = chat.model.requests()[0].messages.last().cloned().unwrap();
+    assert_eq!(last.text(), "go");
+}
+
+#[tokio::test]
+async fn leaving_in_the_middle_keeps_the_turn_for_the_next_process() {
+    let memory = Memory::open_in_memory(OpenOptions::default()).unwrap();
+    let mut chat = Chat::over(memory.clone(), [Answer::text("One").then_hang()], |agent| {
+        agent
+    })
+    .await;
+    chat.session.say("count").await.unwrap();
+    chat.model.wait_for_requests(1).await;
+    chat.agent.shutdown().await;
+    while let Some(stamped) = chat.events.recv().await {
+        assert!(!matches!(stamped.event, ash_core::Event::TurnFinished(_)));
+    }
+    let left = memory.pending("terminal", None).await.unwrap();
+    assert_eq!(left.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_answered_is_not_answered_again() {
+    let mut chat = Chat::with([Answer::text("one"), Answer::text("two")]).await;
+    let inbox = chat.session.say("first").await.unwrap();
+    chat.finished().await;
+    chat.session
+        .say_accepted(Words {
+            inbox,
+            author: None,
+            content: vec![Content::Text {
+                text: "first".into(),
+            }],
+        })
+        .unwrap();
+    chat.say("second").await;
+    assert_eq!(chat.model.requests().len(), 2);
+}
