@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ash_core::{Arguments, Tool, ToolContext, ToolError, ToolOutput};
 use ash_llm::ToolSpec;
-use ash_memory::{Memory, MessageHit, MessageQuery, Role, StoredMessage, TurnId};
+use ash_memory::{Memory, MessageHit, MessageId, MessageQuery, Role, StoredMessage, TurnId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -88,7 +88,8 @@ impl SearchHistory {
             "Found, best first (\"you\" is the person you talk with; indented: what was said just \
              before and after):\n",
         );
-        // Neighbours of one hit are often hits themselves, and each is worth one line.
+        // Neighbours of one hit are often hits themselves: each is worth one line, and that of a hit.
+        let found: HashSet<&MessageId> = hits.iter().map(|hit| &hit.message.id).collect();
         let mut shown = HashSet::new();
         for hit in hits {
             if !shown.insert(&hit.message.id) {
@@ -99,7 +100,12 @@ impl SearchHistory {
                 Some(message)
                     if message.turn.as_ref() != Some(this_turn) && shown.insert(&message.id) =>
                 {
-                    format!("  {}\n", self.line(chat, message))
+                    let indent = if found.contains(&message.id) {
+                        ""
+                    } else {
+                        "  "
+                    };
+                    format!("{indent}{}\n", self.line(chat, message))
                 }
                 Some(_) | None => String::new(),
             };

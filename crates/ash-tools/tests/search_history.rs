@@ -94,7 +94,7 @@ async fn what_was_said_is_found_with_its_date_and_surroundings() {
     assert_snapshot!(found, @r#"
     Found, best first ("you" is the person you talk with; indented: what was said just before and after):
     [2026-11-22 20:40] you in "main": remember that my sister Anna is allergic to nuts
-      [2026-11-22 20:40] Ash in "main": Noted.
+    [2026-11-22 20:40] Ash in "main": Noted.
     "#);
 }
 
