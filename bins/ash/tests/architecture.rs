@@ -155,7 +155,9 @@ fn every_version_is_written_once() {
 
 #[test]
 fn every_library_shows_how_it_is_used() {
-    for package in list(&metadata()["packages"]) {
+    let metadata = metadata();
+    let mut examples = Vec::new();
+    for package in list(&metadata["packages"]) {
         let name = text(&package["name"]);
         if name == "ash" || name == TESTKIT {
             continue;
@@ -170,6 +172,7 @@ fn every_library_shows_how_it_is_used() {
             of_kind("example").next().is_some(),
             "{name} has a program in examples/"
         );
+        examples.extend(of_kind("example").map(|target| text(&target["name"])));
         let library = of_kind("lib")
             .next()
             .expect("a crate under crates/ is a library");
@@ -179,6 +182,9 @@ fn every_library_shows_how_it_is_used() {
             "{name} has an example in its documentation"
         );
     }
+    // They share a directory once they are built.
+    let names: BTreeSet<&str> = examples.iter().copied().collect();
+    assert_eq!(names.len(), examples.len(), "{examples:?}");
 }
 
 #[test]

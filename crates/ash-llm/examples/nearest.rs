@@ -1,5 +1,5 @@
 //! Says of each line of standard input which other line is nearest in meaning:
-//! `cargo run -p ash-llm --example embed -- http://localhost:11434/v1 MODEL < lines.txt`
+//! `cargo run -p ash-llm --example nearest -- http://localhost:11434/v1 MODEL < lines.txt`
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -13,7 +13,8 @@ use ash_llm::{ProviderKind, ProviderSettings, Registry};
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(base_url), Some(model)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: embed BASE_URL MODEL < LINES".into());
+        println!("Usage: nearest BASE_URL MODEL < LINES");
+        return Ok(());
     };
     let mut input = Vec::new();
     std::io::stdin().read_to_end(&mut input)?;
